@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSL-1.0
+// What all sub-commands share: opening disks, errors, sizes. Each command is one .cpp file.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include <vdisk/disk/open.hpp>
+#include <vdisk/text/error.hpp>
+#include <vdisk/text/size.hpp>
+
+#include "gate.hpp"
+
+namespace tool {
+
+using Storage = vdisk::PreadStorage;
+using AnyImage = vdisk::SystemImage<Storage>;
+using Disk = vdisk::Chain<AnyImage, Origin>;
+
+/// Ends the command: main prints "vdisk: MESSAGE" and exits with `exit_code`.
+struct Failure {
+    std::string message;
+    int exit_code = 1;
+};
+
+/// `file: error`, as a Failure. Names the features of a qcow2 image that this library lacks.
+Failure failure(const std::string& file, const vdisk::Error& error, int exit_code = 1);
+
+/// The options that say how an input is opened, common to all commands.
+struct Input {
+    std::string file;
+    std::string format;  ///< empty: probe
+    std::string backing_format;
+    std::string snapshot;
+    bool any_parent = false;
+
+    /// Adds -f, --backing-format, --parents and, if wanted, the positional FILE.
+    void add_to(CLI::App& app, bool with_file = true);
+};
+
+/// Opens the image with everything below it; throws Failure.
+Disk open_disk(const Input& input, int exit_code = 1);
+
+/// Opens the image file alone, whatever it refers to; encrypted ones too. Throws Failure.
+AnyImage open_image(const Input& input, Origin* origin = nullptr);
+
+/// A size as on the command line of qemu-img; throws Failure naming `what`.
+uint64_t size_of(const std::string& text, const char* what);
+
+/// Text inside an image file, made safe for a terminal or JSON; throws Failure.
+std::string text_in(const AnyImage& image, vdisk::Text text);
+
+/// Returns the exit code of the command that was run.
+using Command = std::function<int()>;
+
+// Every command adds its sub-command to `app` and sets `run` in its callback.
+void add_info(CLI::App& app, Command& run);
+void add_map(CLI::App& app, Command& run);
+void add_convert(CLI::App& app, Command& run);
+void add_compare(CLI::App& app, Command& run);
+void add_dd(CLI::App& app, Command& run);
+void add_measure(CLI::App& app, Command& run);
+void add_io(CLI::App& app, Command& run);
+void add_dump(CLI::App& app, Command& run);
+
+}  // namespace tool

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSL-1.0
+// An image whose format is known only at run time. A new format is one include and one name here.
+#pragma once
+
+#include <variant>
+
+#include <vdisk/format/qcow/format.hpp>
+#include <vdisk/format/qcow2/format.hpp>
+#include <vdisk/format/raw/format.hpp>
+#include <vdisk/io/read.hpp>
+
+namespace vdisk {
+
+/// A list of formats, as types.
+template <class... Formats>
+struct FormatList {};
+
+using AllFormats = FormatList<Raw, Qcow, Qcow2>;
+
+template <class List, Storage S, Allocation A, Codec C>
+class AnyImage;
+
+/// One image of one of the formats; is itself an Image. Calls are dispatched by the variant's
+/// index: `read` does it once per request, not once per block.
+template <class... Formats, Storage S, Allocation A, Codec C>
+class AnyImage<FormatList<Formats...>, S, A, C> {
+public:
+    using List = FormatList<Formats...>;
+
+    /// Opens `storage` as the named format. Errc::not_found if no format has that name.
+    static Result<AnyImage> open(std::string_view format, S storage, OpenOptions options = {},
+                                 A allocation = A{}, C codec = C{}) {
+        std::optional<Result<AnyImage>> opened;
+        const auto attempt = [&]<class Format>(std::type_identity<Format>) {
+            if (opened || format != Format::name) return;
+            auto image =
+                Format::open(std::move(storage), options, std::move(allocation), std::move(codec));
+            if (image) opened.emplace(AnyImage(Format::name, *std::move(image)));
+            else opened.emplace(image.error());
+        };
+        (attempt(std::type_identity<Formats>{}), ...);
+        if (!opened) return fail(Errc::not_found, "open: unknown format name");
+        return *std::move(opened);
+    }
+
+    /// The format's name, as qemu-img spells it.
+    [[nodiscard]] std::string_view format() const { return format_; }
+
+    /// Calls `f(image)` with the image of the real format.
+    template <class F>
+    decltype(auto) visit(F&& f) const {
+        return std::visit(std::forward<F>(f), image_);
+    }
+    template <class F>
+    decltype(auto) visit(F&& f) {
+        return std::visit(std::forward<F>(f), image_);
+    }
+
+    [[nodiscard]] uint64_t size() const {
+        return visit([](const auto& image) { return image.size(); });
+    }
+    /// The image file itself; `storage` may be another one (qcow2: external data file).
+    [[nodiscard]] const S& file() const {
+        return visit([](const auto& image) -> const S& { return image.file(); });
+    }
+    [[nodiscard]] const S& storage() const {
+        return visit([](const auto& image) -> const S& { return image.storage(); });
+    }
+    Result<Extent> lookup(uint64_t at, uint64_t length) const {
+        return visit([&](const auto& image) { return image.lookup(at, length); });
+    }
+    Result<Extent> survey(uint64_t at, uint64_t length) const {
+        return visit([&](const auto& image) -> Result<Extent> {
+            if constexpr (requires { image.survey(at, length); }) return image.survey(at, length);
+            else return image.lookup(at, length);
+        });
+    }
+    Status unpack(const Extent& extent, MutBytes out) const {
+        return visit([&](const auto& image) -> Status {
+            if constexpr (requires { image.unpack(extent, out); }) return image.unpack(extent, out);
+            else return unsupported("read: this format has no compressed blocks");
+        });
+    }
+
+    /// The name of the backing file in the image file; empty where there is none.
+    [[nodiscard]] Text backing_file() const {
+        return visit([](const auto& image) -> Text {
+            if constexpr (requires { image.backing_file(); }) return image.backing_file();
+            else return {};
+        });
+    }
+    /// The name of the backing file's format in the image file.
+    [[nodiscard]] Text backing_format() const {
+        return visit([](const auto& image) -> Text {
+            if constexpr (requires { image.backing_format(); }) return image.backing_format();
+            else return {};
+        });
+    }
+    /// The name of the external data file; `needs_data_file` may be true without a name.
+    [[nodiscard]] Text data_file() const {
+        return visit([](const auto& image) -> Text {
+            if constexpr (requires { image.attach_data_file(image.storage()); })
+                return image.layout().data_file;
+            else return {};
+        });
+    }
+    [[nodiscard]] bool needs_data_file() const {
+        return visit([](const auto& image) {
+            if constexpr (requires { image.layout().has_data_file; })
+                return image.layout().has_data_file;
+            else return false;
+        });
+    }
+    Status attach_data_file(S storage) {
+        return visit([&](auto& image) -> Status {
+            if constexpr (requires { image.attach_data_file(std::move(storage)); }) {
+                image.attach_data_file(std::move(storage));
+                return {};
+            } else {
+                return unsupported("open: this format has no external data file");
+            }
+        });
+    }
+    /// Shows an internal snapshot instead of the current state.
+    Status select_snapshot(std::string_view id_or_name) {
+        return visit([&](auto& image) -> Status {
+            if constexpr (requires { image.select_snapshot(id_or_name); }) {
+                return image.select_snapshot(id_or_name);
+            } else {
+                return fail(Errc::not_found, "open: this format has no internal snapshots");
+            }
+        });
+    }
+
+private:
+    template <class I>
+    AnyImage(std::string_view format, I image) : format_(format), image_(std::move(image)) {}
+
+    std::string_view format_;
+    std::variant<typename Formats::template Image<S, A, C>...> image_;
+};
+
+/// As read of one image; the format is looked up once.
+template <class List, Storage S, Allocation A, Codec C, class Below = Zeros>
+Status read(const AnyImage<List, S, A, C>& any, uint64_t at, MutBytes out, Below&& below = {}) {
+    return any.visit([&](const auto& image) { return read(image, at, out, below); });
+}
+
+}  // namespace vdisk

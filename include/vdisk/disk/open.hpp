@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+// Opens an image with all it stands on: data file, backing file, its backing file, and so on.
+#pragma once
+
+#include <vdisk/allocation/heap.hpp>
+#include <vdisk/codec/system.hpp>
+#include <vdisk/disk/chain.hpp>
+
+namespace vdisk {
+
+/// AnyImage with every format and codec this build has, and memory from the heap.
+template <Storage S>
+using SystemImage = AnyImage<AllFormats, S, Heap, SystemCodecs>;
+
+/// The format of a top image: as stated, or probed.
+template <class List, Storage S>
+Result<std::string_view> format_of(const S& storage, const ChainOptions& options) {
+    if (!options.format.empty()) return options.format;
+    const Result<std::string_view> found = probe(storage, List{});
+    if (!found && found.error().code == Errc::not_found && options.raw_fallback) return Raw::name;
+    return found;
+}
+
+namespace chain {
+
+inline constexpr size_t max_name = 1024;
+
+// The name lives in the caller's buffer.
+template <class I>
+Result<std::string_view> name_of(const I& image, Text text, std::span<char> buffer) {
+    const Result<std::string_view> name = read_text(image.file(), text, buffer);
+    if (name && name->empty()) return corrupt("open: the image does not name the file it needs");
+    return name;
+}
+
+template <class I, class G, class Origin>
+Status attach_data_file(I& image, G& gate, const Origin& origin) {
+    if (!image.needs_data_file()) return {};
+    std::array<char, max_name> buffer{};
+    const auto name = name_of(image, image.data_file(), buffer);
+    if (!name) return name.error();
+    auto opened = gate.open({Reference::Role::data_file, *name}, origin);
+    if (!opened) return opened.error();
+    return image.attach_data_file(std::move(opened->storage));
+}
+
+}  // namespace chain
+
+/// Opens the chain that begins with `top`. Every other file comes from `gate`; its format comes
+/// from the image that names it. Chains that are too long or lead back to themselves are refused.
+template <class I, class Origin, class S, Gate<S> G>
+Result<Chain<I, Origin>> open_chain(Opened<S, Origin> top, G& gate, const ChainOptions& options) {
+    const Result<std::string_view> top_format = format_of<typename I::List>(top.storage, options);
+    if (!top_format) return top_format.error();
+    std::array<char, chain::max_name> format_buffer{};
+    std::string_view format = *top_format;
+    std::vector<Layer<I, Origin>> layers;
+    std::optional<Opened<S, Origin>> next(std::move(top));
+    while (next) {
+        if (layers.size() == options.max_depth) {
+            return fail(Errc::limit, "open: too many backing files", {options.max_depth});
+        }
+        for (const auto& layer : layers) {
+            if (layer.origin == next->origin) return corrupt("open: the backing files form a loop");
+        }
+        auto image = I::open(format, std::move(next->storage), options.open);
+        if (!image) return image.error();
+        const Origin origin = std::move(next->origin);
+        next.reset();
+        if (layers.empty() && !options.snapshot.empty()) {
+            if (Status chosen = image->select_snapshot(options.snapshot); !chosen)
+                return chosen.error();
+        }
+        if (Status data = chain::attach_data_file(*image, gate, origin); !data) return data.error();
+        if (image->backing_file().length > 0) {
+            std::array<char, chain::max_name> buffer{};
+            const auto name = chain::name_of(*image, image->backing_file(), buffer);
+            if (!name) return name.error();
+            auto parent = gate.open({Reference::Role::backing_file, *name}, origin);
+            if (!parent) return parent.error();
+            const auto parent_format =
+                chain::backing_format(*image, parent->storage, options, format_buffer);
+            if (!parent_format) return parent_format.error();
+            format = *parent_format;
+            next.emplace(*std::move(parent));
+        }
+        layers.push_back({*std::move(image), origin});
+    }
+    return Chain<I, Origin>(std::move(layers));
+}
+
+}  // namespace vdisk

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSL-1.0
+// What a format must answer. A format says where bytes are; it never moves guest data.
+//
+// Threads: an image locks nothing. `lookup` and `read` may run in several threads at once where
+// its tables are read in place (Image::in_place) and no block is compressed; in all other cases
+// give each thread an image of its own (they are small, and share the storage handle).
+#pragma once
+
+#include <concepts>
+#include <string_view>
+
+#include <vdisk/core/extent.hpp>
+#include <vdisk/core/result.hpp>
+#include <vdisk/metadata/metadata.hpp>
+#include <vdisk/storage/concepts.hpp>
+
+namespace vdisk {
+
+/// Something with a size that can tell where its bytes are: one image, or a chain of them.
+///
+/// `lookup(at, length)` wants 0 < length and at + length <= size(). It answers with the longest
+/// run from `at`, at most `length`, that has one kind and is contiguous in the file.
+template <class M>
+concept Mapped = requires(const M& m, uint64_t at, uint64_t length) {
+    { m.size() } -> std::same_as<uint64_t>;
+    { m.lookup(at, length) } -> std::same_as<Result<Extent>>;
+};
+
+/// One image: Mapped, and the storage its data extents point into.
+template <class I>
+concept Image = Mapped<I> && Storage<std::remove_cvref_t<decltype(std::declval<I>().storage())>>;
+
+/// An image that may hold compressed blocks; `unpack` fills `out` (extent.length bytes).
+template <class I>
+concept PackedImage = Image<I> && requires(const I& i, const Extent& extent, MutBytes out) {
+    { i.unpack(extent, out) } -> std::same_as<Status>;
+};
+
+/// `survey` is `lookup` for those who look at the whole disk: it may spend a system call to tell
+/// the holes of a sparse file (as Kind::zero) from data.
+template <class M>
+concept SurveyedMapped = Mapped<M> && requires(const M& m, uint64_t at, uint64_t length) {
+    { m.survey(at, length) } -> std::same_as<Result<Extent>>;
+};
+
+/// What an image is opened for.
+enum class Purpose : uint8_t {
+    data,      ///< to read the guest's bytes: refused at once if that can never work
+    metadata,  ///< to look at it: encrypted images and missing codecs are no obstacle
+};
+
+struct OpenOptions {
+    Purpose purpose = Purpose::data;
+    CacheShape cache = {};
+};
+
+/// A piece of text inside an image file, such as the name of its backing file. Not trusted.
+struct Text {
+    uint64_t at = 0;
+    uint32_t length = 0;  ///< bytes; 0 = there is none
+};
+
+/// Copies `text` into `out`; fails where it does not fit or holds a NUL.
+template <Storage S>
+Result<std::string_view> read_text(const S& storage, Text text, std::span<char> out) {
+    if (text.length > out.size()) {
+        return fail(Errc::limit, "name: longer than allowed", {text.length, text.at});
+    }
+    out = out.first(text.length);
+    const Status read = storage.read(text.at, std::as_writable_bytes(out));
+    if (!read) return read.error();
+    const std::string_view name(out.data(), out.size());
+    if (name.find('\0') != std::string_view::npos) {
+        return corrupt("name: holds a NUL", {Error::none, text.at});
+    }
+    return name;
+}
+
+}  // namespace vdisk

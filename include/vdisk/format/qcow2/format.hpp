@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSL-1.0
+// qcow2, as a name for open<> and for lists of formats.
+#pragma once
+
+#include <vdisk/format/qcow2/image.hpp>
+
+namespace vdisk {
+
+struct Qcow2 {
+    static constexpr std::string_view name = "qcow2";
+
+    template <Storage S, Allocation A, Codec C>
+    using Image = qcow2::Image<S, A, C>;
+
+    template <Storage S, Allocation A, Codec C>
+    static Result<Image<S, A, C>> open(S storage, OpenOptions options, A allocation, C codec) {
+        return Image<S, A, C>::open(std::move(storage), options, std::move(allocation),
+                                    std::move(codec));
+    }
+
+    /// True if the file claims to be qcow2: magic and version. Open it to learn whether it is.
+    template <Storage S>
+    static Result<bool> detect(const S& storage) {
+        if (storage.size() < qcow2::v2_header_length) return false;
+        const auto header = qcow2::load_header(storage);
+        if (!header) return header.error();
+        const uint32_t version = header->version.value();
+        return header->magic.value() == qcow2::magic && (version == 2 || version == 3);
+    }
+};
+
+}  // namespace vdisk

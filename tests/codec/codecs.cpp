@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <vdisk/codec/codecs.hpp>
+#include <vdisk/codec/none.hpp>
+
+#include "catch.hpp"
+
+#include <array>
+#include <string_view>
+
+using namespace vdisk;
+
+namespace {
+
+// Knows one packing, answers with its number; fails if that is 0.
+template <Packing P, int Number>
+struct Stub {
+    int calls = 0;
+    static constexpr bool handles(Packing packing) { return packing == P; }
+    Status unpack(Packing /*packing*/, Bytes /*in*/, MutBytes out) {
+        ++calls;
+        if (Number <= 0) return corrupt("test: this stub fails", {.value = uint64_t(-Number)});
+        out[0] = byte{Number > 0 ? Number : 0};
+        return {};
+    }
+};
+
+using Deflate1 = Stub<Packing::deflate, 1>;
+using Deflate2 = Stub<Packing::deflate, 2>;
+using Zstd3 = Stub<Packing::zstd, 3>;
+using Bad4 = Stub<Packing::deflate, -4>;
+using Bad5 = Stub<Packing::deflate, -5>;
+
+static_assert(Codec<NoCodec> && !SelectiveCodec<NoCodec>);
+static_assert(Codecs<Deflate1, Zstd3>::handles(Packing::zstd));
+static_assert(!Codecs<Deflate1>::handles(Packing::zstd));
+
+template <class C>
+int answer(C codecs, Packing packing) {
+    std::array<byte, 1> out = {};
+    const Status status = codecs.unpack(packing, {}, out);
+    return status ? std::to_integer<int>(out[0]) : -static_cast<int>(status.error().value);
+}
+
+}  // namespace
+
+TEST_CASE("codecs: the first that succeeds wins", "[codec]") {
+    CHECK(answer(Codecs<Deflate1, Deflate2, Zstd3>{}, Packing::deflate) == 1);
+    CHECK(answer(Codecs<Deflate1, Deflate2, Zstd3>{}, Packing::zstd) == 3);
+    CHECK(answer(Codecs<Bad4, Zstd3, Deflate2>{}, Packing::deflate) == 2);
+    CHECK(answer(Codecs<Codecs<Bad4>, Codecs<Zstd3, Deflate2>>{}, Packing::deflate) == 2);
+}
+
+TEST_CASE("codecs: where all fail, the last one tells why", "[codec]") {
+    CHECK(answer(Codecs<Bad5, Bad4, Zstd3>{}, Packing::deflate) == -4);
+}
+
+TEST_CASE("codecs: a packing that nobody handles is named", "[codec]") {
+    std::array<byte, 1> out = {};
+    const Status zstd = Codecs<Deflate1>{}.unpack(Packing::zstd, {}, out);
+    CHECK(zstd.error().code == Errc::unsupported);
+    CHECK(zstd.error().what == std::string_view("codec: zstd is not part of this build"));
+    const Status deflate = Codecs<>{}.unpack(Packing::deflate, {}, out);
+    CHECK(deflate.error().what == std::string_view("codec: deflate is not part of this build"));
+    CHECK(NoCodec{}.unpack(Packing::zstd, {}, out).error().code == Errc::unsupported);
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSL-1.0
+// Bytes to test with.
+#pragma once
+
+#include <vdisk/core/types.hpp>
+
+#include <random>
+#include <string_view>
+#include <vector>
+
+namespace vdisk::test {
+
+/// `size` bytes without a pattern, the same for the same seed.
+inline std::vector<byte> noise(size_t size, uint32_t seed = 1) {
+    std::mt19937 random(seed);
+    std::vector<byte> bytes(size);
+    for (byte& b : bytes) b = static_cast<byte>(random());
+    return bytes;
+}
+
+/// `size` bytes that compress well.
+inline std::vector<byte> prose(size_t size) {
+    constexpr std::string_view words = "the quick brown fox jumps over the lazy dog, again and ";
+    std::vector<byte> bytes(size);
+    for (size_t i = 0; i != size; ++i) {
+        bytes[i] = static_cast<byte>(static_cast<unsigned char>(words[i % words.size()]) ^ (i >> 10));
+    }
+    return bytes;
+}
+
+}  // namespace vdisk::test
