@@ -50,13 +50,3 @@ TEST_CASE("math: blocks and alignment hold up to the last byte", "[math]") {
     STATIC_REQUIRE(is_aligned(uint64_t{1} << 63, 63));
     STATIC_REQUIRE_FALSE(is_aligned(top, 1));
 }
-
-TEST_CASE("math: a product that wraps is seen", "[math]") {
-    STATIC_REQUIRE_FALSE(product_wraps(0, top));
-    STATIC_REQUIRE_FALSE(product_wraps(top, 0));
-    STATIC_REQUIRE_FALSE(product_wraps(top, 1));
-    STATIC_REQUIRE_FALSE(product_wraps(uint64_t{1} << 32, (uint64_t{1} << 32) - 1));
-    STATIC_REQUIRE(product_wraps(uint64_t{1} << 32, uint64_t{1} << 32));
-    STATIC_REQUIRE(product_wraps(top, 2));
-    STATIC_REQUIRE(product_wraps(2, top));
-}

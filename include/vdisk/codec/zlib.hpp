@@ -13,8 +13,8 @@
 
 namespace vdisk {
 
-/// Takes its memory (about 40 KiB) at the first block. Reads windows of any size, and streams that
-/// hold more than the block.
+/// Takes its memory (7 KiB, 40 KiB after an odd stream) at the first block. Reads windows of any
+/// size, and streams that hold more than the block.
 class Zlib {
 public:
     static constexpr bool handles(Packing packing) { return packing == Packing::deflate; }

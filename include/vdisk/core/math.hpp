@@ -2,8 +2,6 @@
 // Arithmetic that cannot wrap: ranges, alignment, counts of blocks.
 #pragma once
 
-#include <limits>
-
 #include <vdisk/core/types.hpp>
 
 namespace vdisk {
@@ -31,11 +29,6 @@ namespace vdisk {
 /// `value` rounded down to a multiple of 2^bits.
 [[nodiscard]] constexpr uint64_t align_down(uint64_t value, unsigned bits) {
     return value >> bits << bits;
-}
-
-/// True if a * b does not fit into 64 bits.
-[[nodiscard]] constexpr bool product_wraps(uint64_t a, uint64_t b) {
-    return a != 0 && b > std::numeric_limits<uint64_t>::max() / a;
 }
 
 }  // namespace vdisk

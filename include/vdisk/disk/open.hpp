@@ -8,6 +8,14 @@
 
 namespace vdisk {
 
+/// Opens `storage` as a format known at compile time: `open<Qcow2>(MemoryStorage(rom))`. Builds
+/// without a heap call the image's own `open` with their policies.
+template <class Format, Storage S, Allocation A = Heap, Codec C = SystemCodecs>
+Result<typename Format::template Image<S, A, C>> open(S storage, OpenOptions options = {},
+                                                      A allocation = A{}, C codec = C{}) {
+    return Format::open(std::move(storage), options, std::move(allocation), std::move(codec));
+}
+
 /// AnyImage with every format and codec this build has, and memory from the heap.
 template <Storage S>
 using SystemImage = AnyImage<AllFormats, S, Heap, SystemCodecs>;

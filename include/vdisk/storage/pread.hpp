@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// A file or block device of a POSIX system: positional system calls and nothing in between.
+// A file or block device of a POSIX system: positional system calls and nothing in between. A long
+// file, since what may be opened and what each system call may answer belong together.
 #pragma once
 
 #include <algorithm>

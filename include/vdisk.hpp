@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSL-1.0
+// Everything for programs that run on an operating system. Firmware includes what it needs.
+#pragma once
+
+#include <vdisk/allocation/arena.hpp>
+#include <vdisk/allocation/limited.hpp>
+#include <vdisk/allocation/none.hpp>
+#include <vdisk/disk/open.hpp>
+#include <vdisk/io/compare.hpp>
+#include <vdisk/io/copy.hpp>
+#include <vdisk/storage/borrowed.hpp>
+#include <vdisk/storage/callback.hpp>
+#include <vdisk/storage/growable.hpp>
+#include <vdisk/storage/memory.hpp>
+#include <vdisk/storage/mmap.hpp>
+#include <vdisk/storage/pread.hpp>
+#include <vdisk/storage/window.hpp>
+#include <vdisk/text/error.hpp>
+#include <vdisk/text/json.hpp>
+#include <vdisk/text/size.hpp>
