@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks with a compiler for bare metal that the freestanding set compiles there, and that
-# tests/freestanding.cpp, where it exists, needs nothing but four functions and the EABI helpers.
+# tests/freestanding.cpp needs nothing but four functions and the EABI helpers.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/need.sh"
@@ -33,12 +33,10 @@ sh "$here/layers.sh" --freestanding | sed 's/.*/#include <&>/' >"$work/all.cpp"
 compile -fsyntax-only "$work/all.cpp"
 echo "$(wc -l <"$work/all.cpp") headers compile"
 
-if [ -e "$here/freestanding.cpp" ]; then
-    compile -c "$here/freestanding.cpp" -o "$work/freestanding.o"
-    # __aeabi_[u]ldivmod is 64-bit division: slow, and never needed where sizes are powers of two
-    arm-none-eabi-nm --undefined-only "$work/freestanding.o" | awk '
-        $2 ~ /^mem(cpy|move|set|cmp)$/ { next }
-        $2 ~ /^__aeabi_/ && $2 !~ /^__aeabi_u?ldivmod$/ { next }
-        { print "freestanding.cpp needs " $2; failed = 1 }
-        END { exit failed }'
-fi
+compile -c "$here/freestanding.cpp" -o "$work/freestanding.o"
+# __aeabi_[u]ldivmod is 64-bit division: slow, and never needed where sizes are powers of two
+arm-none-eabi-nm --undefined-only "$work/freestanding.o" | awk '
+    $2 ~ /^mem(cpy|move|set|cmp)$/ { next }
+    $2 ~ /^__aeabi_/ && $2 !~ /^__aeabi_u?ldivmod$/ { next }
+    { print "freestanding.cpp needs " $2; failed = 1 }
+    END { exit failed }'

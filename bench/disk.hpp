@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSL-1.0
+// The disk that is measured: 256 MiB in 64 KiB clusters, stored in shuffled order. Every format
+// has the same data at the same place; only the tables at the front of the file differ.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <vdisk/allocation/heap.hpp>
+#include <vdisk/codec/none.hpp>
+#include <vdisk/disk/any.hpp>
+#include <vdisk/storage/memory.hpp>
+#include <vdisk/storage/mmap.hpp>
+#include <vdisk/storage/pread.hpp>
+
+namespace bench {
+
+using namespace vdisk;
+
+inline constexpr unsigned cluster_bits = 16;
+inline constexpr uint64_t cluster_size = uint64_t{1} << cluster_bits;
+inline constexpr uint64_t disk_size = 256_MiB;
+inline constexpr uint64_t refcounts_at = 1 * cluster_size;
+inline constexpr uint64_t l1_at = 2 * cluster_size;
+inline constexpr uint64_t l2_at = 3 * cluster_size;
+inline constexpr uint64_t data_at = 4 * cluster_size;
+
+/// The value, or the end of the program.
+template <class T>
+T must(Result<T> result) {
+    if (!result) throw std::runtime_error(result.error().what);
+    return *std::move(result);
+}
+
+/// Where each guest cluster stands in the file.
+inline const std::vector<uint64_t>& homes() {
+    static const std::vector<uint64_t> all = [] {
+        std::vector<uint64_t> at(disk_size / cluster_size);
+        for (size_t i = 0; i < at.size(); ++i) at[i] = data_at + i * cluster_size;
+        std::shuffle(at.begin(), at.end(), std::mt19937_64(1));
+        return at;
+    }();
+    return all;
+}
+
+template <class T>
+void put(std::vector<byte>& file, uint64_t at, const T& value) {
+    std::memcpy(file.data() + at, &value, sizeof(T));
+}
+
+struct RawDisk {
+    using Format = Raw;
+    static constexpr const char* name = "raw";
+    static void write_tables(std::vector<byte>& /*file*/) {}
+    static uint64_t home(const byte* /*file*/, uint64_t at) { return at; }
+};
+
+/// The formats with two levels of tables; `entry_bytes` is the size of an L2 entry.
+template <uint64_t entry_bytes>
+struct TwoLevels {
+    static constexpr uint64_t l2_entries = cluster_size / entry_bytes;
+
+    static void write_l2(std::vector<byte>& file, uint64_t flags, uint64_t bitmap) {
+        put(file, l1_at, be64(l2_at | flags));
+        for (size_t i = 0; i < homes().size(); ++i) {
+            put(file, l2_at + i * entry_bytes, be64(homes()[i] | flags));
+            if (entry_bytes == 16) put(file, l2_at + i * entry_bytes + 8, be64(bitmap));
+        }
+    }
+
+    /// The least anybody can do: two dependent loads, nothing checked.
+    static uint64_t home(const byte* file, uint64_t at) {
+        constexpr uint64_t mask = qcow2::entry::offset_mask;
+        const uint64_t index = at / cluster_size;
+        const uint64_t table = load_be64(file + l1_at + index / l2_entries * 8) & mask;
+        const uint64_t entry = load_be64(file + table + index % l2_entries * entry_bytes) & mask;
+        return entry + at % cluster_size;
+    }
+};
+
+struct QcowDisk : TwoLevels<8> {
+    using Format = Qcow;
+    static constexpr const char* name = "qcow";
+    static void write_tables(std::vector<byte>& file) {
+        qcow::Header header{};
+        header.magic = qcow::magic;
+        header.version = 1;
+        header.size = disk_size;
+        header.cluster_bits = cluster_bits;
+        header.l2_bits = cluster_bits - 3;
+        header.l1_table_offset = l1_at;
+        put(file, 0, header);
+        write_l2(file, 0, 0);
+    }
+};
+
+template <bool extended>
+struct Qcow2Disk : TwoLevels<extended ? 16 : 8> {
+    using Format = Qcow2;
+    static constexpr const char* name = extended ? "qcow2_extended" : "qcow2";
+    static void write_tables(std::vector<byte>& file) {
+        qcow2::Header header{};
+        header.magic = qcow2::magic;
+        header.version = 3;
+        header.size = disk_size;
+        header.cluster_bits = cluster_bits;
+        header.l1_size = 1;
+        header.l1_table_offset = l1_at;
+        header.refcount_table_offset = refcounts_at;
+        header.refcount_table_clusters = 1;
+        header.incompatible_features = extended ? qcow2::incompatible::extended_l2 : 0;
+        header.refcount_order = 4;
+        header.header_length = qcow2::v3_header_length;
+        put(file, 0, header);
+        TwoLevels<extended ? 16 : 8>::write_l2(file, qcow2::entry::copied, 0xFFFFFFFF);
+    }
+};
+
+/// The bytes of the file with the tables of `Disk`; there is one file, and it is rewritten.
+template <class Disk>
+std::vector<byte>& contents() {
+    static_assert(std::endian::native == std::endian::little);
+    static std::vector<byte>* const file = [] {
+        static std::vector<byte> bytes(data_at + disk_size);
+        return &bytes;
+    }();
+    return *file;
+}
+
+}  // namespace bench
