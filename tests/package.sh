@@ -12,10 +12,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 cmake --install "$build" --prefix "$work/prefix" >/dev/null
 
-cat >main.cpp <<'EOF'
-#include <vdisk.hpp>
-int main() {}
-EOF
+# The first example of the README, as it stands there.
+awk '/^```cpp/ { on = 1; next } /^```/ && on { exit } on' "$here/../README.md" >main.cpp
 cat >CMakeLists.txt <<'EOF'
 cmake_minimum_required(VERSION 3.22)
 project(consumer CXX)
@@ -39,6 +37,7 @@ consume "  builds" cmake --build found
 consume "add_subdirectory" cmake -S . -B inside -G Ninja -DCMAKE_CXX_COMPILER="$compiler" \
     -DVDISK_SOURCE="$here/.."
 consume "  builds" cmake --build inside
-flags=$(PKG_CONFIG_PATH=$work/prefix/share/pkgconfig pkg-config --cflags --libs "vdisk >= 0.1" zlib)
+flags=$(PKG_CONFIG_PATH=$work/prefix/share/pkgconfig pkg-config --cflags --libs "vdisk >= 0.1" zlib \
+    $(pkg-config --exists libdeflate && echo libdeflate) $(pkg-config --exists libzstd && echo libzstd))
 # shellcheck disable=SC2086 # flags are words
 consume "pkg-config" "$compiler" -std=c++20 main.cpp $flags -o plain
