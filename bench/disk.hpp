@@ -11,6 +11,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <vdisk/allocation/heap.hpp>
@@ -58,6 +59,7 @@ void put(std::vector<byte>& file, uint64_t at, const T& value) {
 struct RawDisk {
     using Format = Raw;
     static constexpr const char* name = "raw";
+    static constexpr bool contiguous = true;
     static void write_tables(std::vector<byte>& /*file*/) {}
     static uint64_t home(const byte* /*file*/, uint64_t at) { return at; }
 };
@@ -66,6 +68,7 @@ struct RawDisk {
 template <uint64_t entry_bytes>
 struct TwoLevels {
     static constexpr uint64_t l2_entries = cluster_size / entry_bytes;
+    static constexpr bool contiguous = false;
 
     static void write_l2(std::vector<byte>& file, uint64_t flags, uint64_t bitmap) {
         put(file, l1_at, be64(l2_at | flags));
@@ -123,15 +126,54 @@ struct Qcow2Disk : TwoLevels<extended ? 16 : 8> {
     }
 };
 
-/// The bytes of the file with the tables of `Disk`; there is one file, and it is rewritten.
-template <class Disk>
-std::vector<byte>& contents() {
-    static_assert(std::endian::native == std::endian::little);
-    static std::vector<byte>* const file = [] {
-        static std::vector<byte> bytes(data_at + disk_size);
-        return &bytes;
-    }();
-    return *file;
-}
+/// The file, in memory and on a memory file system. There is only one of each: showing another
+/// disk rewrites the tables.
+class Store {
+public:
+    template <class Disk>
+    static const Store& show() {
+        Store& store = only();
+        if (store.shown_ == Disk::name) return store;
+        store.shown_ = Disk::name;
+        std::fill_n(store.bytes_.begin(), data_at, byte{0});
+        Disk::write_tables(store.bytes_);
+        std::fstream out(store.path_, std::ios::binary | std::ios::in | std::ios::out);
+        out.write(reinterpret_cast<const char*>(store.bytes_.data()), data_at);
+        if (!out.flush()) throw std::runtime_error("cannot write " + store.path_);
+        return store;
+    }
+
+    [[nodiscard]] Bytes bytes() const { return bytes_; }
+    [[nodiscard]] const char* path() const { return path_.c_str(); }
+
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+    ~Store() { std::filesystem::remove(path_); }
+
+private:
+    static Store& only() {
+        static Store store;
+        return store;
+    }
+
+    Store() : bytes_(data_at + disk_size) {
+        namespace fs = std::filesystem;
+        const char* folder = std::getenv("TMPDIR");
+        if (folder == nullptr && fs::is_directory("/dev/shm")) folder = "/dev/shm";
+        path_ = fs::path(folder != nullptr ? folder : "/tmp") /
+                ("vdisk_bench." + std::to_string(::getpid()));
+        for (uint64_t at = 0; at < disk_size; at += 8) {  // each word is its guest offset
+            put(bytes_, homes()[at / cluster_size] + at % cluster_size, at);
+        }
+        std::ofstream out(path_, std::ios::binary);
+        out.write(reinterpret_cast<const char*>(bytes_.data()),
+                  static_cast<std::streamsize>(bytes_.size()));
+        if (!out.flush()) throw std::runtime_error("cannot write " + path_);
+    }
+
+    std::vector<byte> bytes_;
+    std::string path_;
+    std::string_view shown_ = "nothing";
+};
 
 }  // namespace bench

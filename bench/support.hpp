@@ -1,113 +1,132 @@
 // SPDX-License-Identifier: BSL-1.0
-// What the benchmarks share: one disk of 256 MiB, stored as raw, qcow and qcow2 on every storage,
-// and a clock that runs the measured code and its baseline in turns.
+// What the benchmarks share: the storages, the offsets, and a clock that runs the measured code
+// and its physical baseline in turns, so that noise of the machine hits both.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <limits>
-#include <random>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
 #include <benchmark/benchmark.h>
 
-#include <vdisk/allocation/heap.hpp>
-#include <vdisk/codec/none.hpp>
-#include <vdisk/disk/any.hpp>
-#include <vdisk/storage/memory.hpp>
-#include <vdisk/storage/mmap.hpp>
-#include <vdisk/storage/pread.hpp>
+#include "disk.hpp"
 
 namespace bench {
 
-using namespace vdisk;
-
-constexpr unsigned cluster_bits = 16;
-constexpr uint64_t cluster_size = uint64_t{1} << cluster_bits;
-constexpr uint64_t disk_size = 256_MiB;
-constexpr uint64_t clusters = disk_size / cluster_size;
-constexpr uint64_t refcount_at = 1 * cluster_size;
-constexpr uint64_t l1_at = 2 * cluster_size;
-constexpr uint64_t l2_at = 3 * cluster_size;
-constexpr uint64_t data_at = 5 * cluster_size;  ///< of all formats; the clusters are shuffled
-constexpr uint64_t file_size = data_at + disk_size;
-
-/// The value or the end of the program.
-template <class T>
-T must(Result<T> result) {
-    if (!result) throw std::runtime_error(result.error().what);
-    return *std::move(result);
-}
-
-// --- the formats: all have the same data, only the tables at the front of the file differ ---------
-
-struct RawDisk {
-    static constexpr const char* name = "raw";
-    using Format = Raw;
-};
-struct QcowDisk {
-    static constexpr const char* name = "qcow";
-    using Format = Qcow;
-};
-struct Qcow2Disk {
-    static constexpr const char* name = "qcow2";
-    using Format = Qcow2;
-};
-struct ExtendedDisk {
-    static constexpr const char* name = "qcow2_extended_l2";
-    using Format = Qcow2;
-};
+// --- the disks on every storage
+// -------------------------------------------------------------------
 
 template <class Disk, Storage S>
 using ImageOf = typename Disk::Format::template Image<S, Heap, NoCodec>;
 
+/// A handle of the file that holds `Disk`.
 template <class Disk, Storage S>
-ImageOf<Disk, S> open_image(S storage) {
-    return must(Disk::Format::template open<S>(std::move(storage), {}, Heap{}, NoCodec{}));
+S storage_of() {
+    const Store& store = Store::show<Disk>();
+    if constexpr (std::same_as<S, MemoryStorage>) return S(store.bytes());
+    else if constexpr (std::same_as<S, PreadStorage>)
+        return must(S::open(store.path(), Access::read));
+    else return must(S::open(store.path()));
 }
 
-/// Where each guest cluster stands in the file.
-const std::vector<uint64_t>& home();
+template <class Disk, Storage S>
+Result<ImageOf<Disk, S>> open_image(const S& storage) {
+    return Disk::Format::template open<S>(storage, {}, Heap{}, NoCodec{});
+}
 
-/// The first `data_at` bytes of the file.
-template <class Disk>
-std::vector<byte> tables();
-
-/// The file in memory, and on a memory file system; its tables are those of `Disk` until the next
-/// call.
-template <class Disk>
-MutBytes memory_of();
-template <class Disk>
-const std::string& file_of();
-
-// --- the storages ---------------------------------------------------------------------------------
-
-struct InMemory {
-    static constexpr const char* name = "memory";
-    static constexpr bool is_memory = true;
-    template <class Disk>
-    static MemoryStorage open() {
-        return MemoryStorage(memory_of<Disk>());
-    }
-};
 template <class S>
-struct InFile {
-    static constexpr bool is_memory = std::same_as<S, FrozenMmapStorage>;
-    static constexpr const char* name = is_memory                     ? "frozen_mmap"
-                                        : std::same_as<S, MmapStorage> ? "mmap"
-                                                                       : "pread";
-    template <class Disk>
-    static S open() {
-        const char* path = file_of<Disk>().c_str();
-        if constexpr (std::same_as<S, PreadStorage>) return must(S::open(path, Access::read));
-        else return must(S::open(path));
+inline constexpr const char* storage_name = "memory";
+template <>
+inline constexpr const char* storage_name<PreadStorage> = "pread";
+template <>
+inline constexpr const char* storage_name<MmapStorage> = "mmap";
+template <>
+inline constexpr const char* storage_name<FrozenMmapStorage> = "frozen_mmap";
+
+/// True if the bytes are there without a system call, so that the baseline is memory as well.
+template <class S>
+inline constexpr bool is_memory =
+    std::same_as<S, MemoryStorage> || std::same_as<S, FrozenMmapStorage>;
+
+/// Calls `f.operator()<Disk, S>()` for every disk on every storage. True, for the initialiser of a
+/// variable: that is how benchmarks are registered.
+template <class F>
+bool each_combination(F f) {
+    const auto each_storage = [&]<class Disk>() {
+        f.template operator()<Disk, MemoryStorage>();
+        f.template operator()<Disk, PreadStorage>();
+        f.template operator()<Disk, MmapStorage>();
+        f.template operator()<Disk, FrozenMmapStorage>();
+    };
+    each_storage.template operator()<RawDisk>();
+    each_storage.template operator()<QcowDisk>();
+    each_storage.template operator()<Qcow2Disk<false>>();
+    each_storage.template operator()<Qcow2Disk<true>>();
+    return true;
+}
+
+template <class Disk, class S>
+std::string name_of(const char* task) {
+    return std::string(task) + "/" + Disk::name + "/" + storage_name<S>;
+}
+
+// --- the offsets
+// ----------------------------------------------------------------------------------
+
+/// Where to read: guest offsets, in batches.
+struct Pattern {
+    std::vector<uint64_t> offsets;
+    size_t batch = 0;  ///< an odd number of batches: measured and baseline see all of them in turn
+
+    [[nodiscard]] std::span<const uint64_t> operator[](size_t turn) const {
+        return std::span(offsets).subspan(turn % (offsets.size() / batch) * batch, batch);
     }
 };
+
+/// 31 batches of offsets below `span`, multiples of `length`, in random order.
+inline Pattern random_reads(uint64_t span, uint64_t length, size_t batch) {
+    Pattern out{std::vector<uint64_t>(31 * batch), batch};
+    std::mt19937_64 any(2);
+    for (uint64_t& at : out.offsets) at = any() % (span / length) * length;
+    return out;
+}
+
+/// 31 batches that run through the disk in steps of `length`, again and again.
+inline Pattern sequential_reads(uint64_t length, size_t batch) {
+    Pattern out{std::vector<uint64_t>(31 * batch), batch};
+    for (size_t i = 0; i < out.offsets.size(); ++i) out.offsets[i] = i * length % disk_size;
+    return out;
+}
+
+// --- the clock
+// ------------------------------------------------------------------------------------
+
+/// Runs `measured(offsets)` and `baseline(offsets)` in turns. The time shown is the best of the
+/// measured code per offset, `base` the best of the baseline, and the label their ratio.
+template <class Measured, class Baseline>
+void compare(benchmark::State& state, const Pattern& pattern, Measured measured,
+             Baseline baseline) {
+    const auto seconds = [&](auto& run, size_t turn) {
+        using Clock = std::chrono::steady_clock;
+        const auto start = Clock::now();
+        run(pattern[turn]);
+        benchmark::ClobberMemory();
+        return std::chrono::duration<double>(Clock::now() - start).count();
+    };
+    double best = std::numeric_limits<double>::max();
+    double best_baseline = best;
+    for (size_t turn = 0; auto _ : state) {
+        const double taken = seconds(measured, turn++);
+        best = std::min(best, taken);
+        best_baseline = std::min(best_baseline, seconds(baseline, turn++));
+        state.SetIterationTime(taken);
+    }
+    const double to_ns = 1e9 / static_cast<double>(pattern.batch);
+    state.counters["ns"] = best * to_ns;
+    state.counters["base_ns"] = best_baseline * to_ns;
+    char ratio[32];
+    std::snprintf(ratio, sizeof ratio, "x%.2f", best / best_baseline);
+    state.SetLabel(ratio);
+}
 
 }  // namespace bench

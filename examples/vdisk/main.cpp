@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <exception>
 
+#include <vdisk/text/printable.hpp>
+
 #include "tool.hpp"
 
 namespace {
@@ -36,7 +38,7 @@ int main(int argc, char** argv) {
     try {
         return run(argc, argv);
     } catch (const tool::Failure& failure) {
-        std::fprintf(stderr, "vdisk: %s\n", failure.message.c_str());
+        std::fprintf(stderr, "vdisk: %s\n", vdisk::text::printable(failure.message).c_str());
         return failure.exit_code;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "vdisk: %s\n", error.what());

@@ -17,8 +17,8 @@ std::string unknown_feature_names(const Storage& storage, uint64_t bits) {
         const auto known = qcow2::feature_name(storage, 0, bit, row);
         if (!names.empty()) names += ", ";
         if (known && *known) {
-            names += std::string_view(row.name.data(), row.name.size())
-                         .substr(0, std::string_view(row.name.data(), row.name.size()).find('\0'));
+            const std::string_view padded(row.name.data(), row.name.size());
+            names += padded.substr(0, padded.find('\0'));
         } else {
             names += "bit " + std::to_string(bit);
         }

@@ -2,11 +2,11 @@
 // Bytes to test with.
 #pragma once
 
-#include <vdisk/core/types.hpp>
-
 #include <random>
 #include <string_view>
 #include <vector>
+
+#include <vdisk/core/types.hpp>
 
 namespace vdisk::test {
 
@@ -23,7 +23,8 @@ inline std::vector<byte> prose(size_t size) {
     constexpr std::string_view words = "the quick brown fox jumps over the lazy dog, again and ";
     std::vector<byte> bytes(size);
     for (size_t i = 0; i != size; ++i) {
-        bytes[i] = static_cast<byte>(static_cast<unsigned char>(words[i % words.size()]) ^ (i >> 10));
+        bytes[i] =
+            static_cast<byte>(static_cast<unsigned char>(words[i % words.size()]) ^ (i >> 10));
     }
     return bytes;
 }

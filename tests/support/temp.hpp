@@ -2,12 +2,12 @@
 // A directory of its own for a test, gone with everything in it at the end.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+
+#include <stdlib.h>
 
 namespace vdisk::test {
 

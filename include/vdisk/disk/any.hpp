@@ -99,8 +99,7 @@ public:
     /// The name of the external data file; `needs_data_file` may be true without a name.
     [[nodiscard]] Text data_file() const {
         return visit([](const auto& image) -> Text {
-            if constexpr (requires { image.attach_data_file(image.storage()); })
-                return image.layout().data_file;
+            if constexpr (requires { image.layout().data_file; }) return image.layout().data_file;
             else return {};
         });
     }

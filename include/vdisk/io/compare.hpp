@@ -6,7 +6,7 @@
 
 #include <vdisk/core/zero.hpp>
 #include <vdisk/io/read.hpp>
-#include <vdisk/io/walk.hpp>
+#include <vdisk/io/runs.hpp>
 
 namespace vdisk {
 
@@ -20,6 +20,29 @@ namespace io {
     return i;
 }
 
+/// Offset of the first byte that is not 0.
+[[nodiscard]] inline std::optional<size_t> first_nonzero(Bytes bytes) {
+    if (is_zero(bytes)) return std::nullopt;
+    size_t i = 0;
+    while (bytes[i] == byte{0}) ++i;
+    return i;
+}
+
+/// Compares two runs of the same place and length, both halves of the buffer being as long.
+template <Mapped L, Mapped R>
+Result<std::optional<size_t>> differ(const L& left, const R& right, uint64_t at, const Run& l,
+                                     const Run& r, MutBytes a, MutBytes b) {
+    if (!l.is_empty()) {
+        if (const Status got = read(left, at, a); !got) return got.error();
+    }
+    if (!r.is_empty()) {
+        if (const Status got = read(right, at, b); !got) return got.error();
+    }
+    if (l.is_empty()) return first_nonzero(b);
+    if (r.is_empty()) return first_nonzero(a);
+    return first_difference(a, b);
+}
+
 }  // namespace io
 
 /// The first offset in [at, at + length) where the disks differ, or nothing. Past the end of the
@@ -27,39 +50,27 @@ namespace io {
 template <Mapped L, Mapped R>
 Result<std::optional<uint64_t>> compare(const L& left, const R& right, uint64_t at, uint64_t length,
                                         MutBytes buffer) {
-    const MutBytes left_half = buffer.first(buffer.size() / 2);
-    const MutBytes right_half = buffer.subspan(buffer.size() / 2, buffer.size() / 2);
-    if (left_half.empty()) return invalid("compare: no buffer");
-    const auto look = [](const auto& disk, uint64_t from, uint64_t wanted) -> Result<Extent> {
-        if (from >= disk.size()) return Extent{.kind = Kind::zero, .length = wanted};
-        return survey(disk, from, wanted < disk.size() - from ? wanted : disk.size() - from);
-    };
-    const auto is_empty = [](const Extent& e) {
-        return e.kind == Kind::zero || e.kind == Kind::absent;
-    };
-    const auto fill = [&](const auto& disk, const Extent& e, uint64_t from,
-                          MutBytes out) -> Status {
-        return is_empty(e) ? Zeros{}(from, out) : read(disk, from, out);
-    };
-    while (length > 0) {
-        const Result<Extent> l = look(left, at, length);
+    const size_t half = buffer.size() / 2;
+    if (half == 0) return invalid("compare: no buffer");
+    if (length > ~at) return invalid("compare: the range wraps");
+    Runs lefts(left, at, at + length, half);
+    Runs rights(right, at, at + length, half);
+    while (!lefts.done()) {
+        const Result<Run> l = lefts.here();
         if (!l) return l.error();
-        const Result<Extent> r = look(right, at, l->length);
+        const Result<Run> r = rights.here();
         if (!r) return r.error();
-        const uint64_t run = r->length;
-        for (uint64_t done = 0; done < run && !(is_empty(*l) && is_empty(*r));) {
-            const size_t piece =
-                run - done < left_half.size() ? static_cast<size_t>(run - done) : left_half.size();
-            const MutBytes a = left_half.first(piece);
-            const MutBytes b = right_half.first(piece);
-            if (const Status got = fill(left, *l, at + done, a); !got) return got.error();
-            if (const Status got = fill(right, *r, at + done, b); !got) return got.error();
-            if (const auto where = io::first_difference(a, b))
-                return std::optional(at + done + *where);
-            done += piece;
+        uint64_t piece = l->length < r->length ? l->length : r->length;
+        if (!l->is_empty() || !r->is_empty()) {
+            if (piece > half) piece = half;
+            const size_t n = static_cast<size_t>(piece);
+            const auto where = io::differ(left, right, lefts.at(), *l, *r, buffer.first(n),
+                                          buffer.subspan(half, n));
+            if (!where) return where.error();
+            if (*where) return std::optional(lefts.at() + **where);
         }
-        at += run;
-        length -= run;
+        lefts.advance(piece);
+        rights.advance(piece);
     }
     return std::optional<uint64_t>{};
 }

@@ -7,39 +7,38 @@
 #include <string>
 #include <string_view>
 
-#include <vdisk/core/types.hpp>
+#include <vdisk/text/printable.hpp>
 
 namespace vdisk::text {
 
-/// `text` as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+/// `text` as a JSON string, in ASCII alone as qemu-img writes it, so it is safe on a terminal.
+/// Bytes that are not UTF-8 become U+FFFD.
 [[nodiscard]] inline std::string json_string(std::string_view text) {
     std::string out = "\"";
-    for (size_t i = 0; i < text.size();) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        if (c < 0x80) {
-            char escaped[8];
-            if (c == '"' || c == '\\') {
-                out += {'\\', static_cast<char>(c)};
-            } else if (c < 0x20) {
-                std::snprintf(escaped, sizeof escaped, "\\u%04x", unsigned{c});
-                out += escaped;
-            } else {
-                out += static_cast<char>(c);
-            }
-            ++i;
-            continue;
+    const auto escape = [&out](uint32_t unit) {
+        char escaped[8];
+        std::snprintf(escaped, sizeof escaped, "\\u%04X", unit & 0xFFFFu);
+        out += escaped;
+    };
+    while (!text.empty()) {
+        const CodePoint point = decode(text);
+        text.remove_prefix(point.length);
+        const uint32_t code = point.code == CodePoint::invalid ? 0xFFFD : point.code;
+        constexpr std::string_view plain = "\b\f\n\r\t";
+        constexpr std::string_view letters = "bfnrt";
+        const auto c = static_cast<char>(code);
+        if (code == '"' || code == '\\') {
+            out += {'\\', c};
+        } else if (code < 0x20 && plain.find(c) != std::string_view::npos) {
+            out += {'\\', letters[plain.find(c)]};
+        } else if (code >= 0x20 && code < 0x7F) {
+            out += c;
+        } else if (code < 0x10000) {
+            escape(code);
+        } else {
+            escape(0xD800 + ((code - 0x10000) >> 10));
+            escape(0xDC00 + (code & 0x3FF));
         }
-        const size_t length = c >= 0xF0 && c < 0xF5   ? 4
-                              : c >= 0xE0 && c < 0xF0 ? 3
-                              : c >= 0xC2 && c < 0xE0 ? 2
-                                                      : 1;
-        bool whole = length > 1 && text.size() - i >= length;
-        for (size_t k = 1; whole && k < length; ++k) {
-            whole = (static_cast<unsigned char>(text[i + k]) & 0xC0) == 0x80;
-        }
-        if (whole) out += text.substr(i, length);
-        else out += "\xEF\xBF\xBD";
-        i += whole ? length : 1;
     }
     return out + '"';
 }

@@ -74,6 +74,7 @@ Result<bool> feature_name(const S& storage, uint8_t kind, uint8_t bit, FeatureNa
         mutable std::array<byte, sizeof(ExtensionHeader)> bytes{};
         const S& storage() const { return store; }
         Result<Bytes> entries(uint64_t at, uint64_t) const {
+            if (!fits(at, bytes.size(), store.size())) return Bytes(metadata::no_entry);
             if (const Status read = store.read(at, bytes); !read) return read.error();
             return Bytes(bytes);
         }

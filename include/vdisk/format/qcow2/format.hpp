@@ -18,14 +18,14 @@ struct Qcow2 {
                                     std::move(codec));
     }
 
-    /// True if the file claims to be qcow2: magic and version. Open it to learn whether it is.
+    /// True if the file claims to be qcow2: magic and version, later ones included, since a disk of
+    /// a version nobody knows yet is no raw disk. Open it to learn whether it is.
     template <Storage S>
     static Result<bool> detect(const S& storage) {
         if (storage.size() < qcow2::v2_header_length) return false;
         const auto header = qcow2::load_header(storage);
         if (!header) return header.error();
-        const uint32_t version = header->version.value();
-        return header->magic.value() == qcow2::magic && (version == 2 || version == 3);
+        return header->magic.value() == qcow2::magic && header->version.value() >= 2;
     }
 };
 

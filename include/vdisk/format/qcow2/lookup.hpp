@@ -90,6 +90,11 @@ inline Result<Extent> stored(const Where& w, uint64_t host, uint64_t guest, uint
     return Extent{.kind = Kind::data, .at = at, .length = length};
 }
 
+/// In a data file, offset 0 is the home of the first cluster; "copied" tells it from nothing.
+inline bool has_home(const Layout& layout, uint64_t e) {
+    return (e & entry::offset_mask) != 0 || (layout.has_data_file && (e & entry::copied) != 0);
+}
+
 /// Extended L2 entries: the run of equal subclusters from `guest` to the end of its cluster.
 /// `bitmap` has an "allocated" bit per subcluster in its low half, a "zero" bit in its high half.
 inline Result<Extent> subclusters(const Where& w, uint64_t e, uint64_t bitmap, uint64_t guest,
@@ -115,7 +120,7 @@ inline Result<Extent> subclusters(const Where& w, uint64_t e, uint64_t bitmap, u
     if ((allocated >> first & 1) != 0) return stored(w, host, guest, run_of(allocated), where);
     const bool is_zero = (zero >> first & 1) != 0;
     return Extent{.kind = is_zero ? Kind::zero : Kind::absent,
-                  .at = host == 0 ? 0 : host + in_cluster,
+                  .at = has_home(w.layout, e) ? host + in_cluster : 0,
                   .length = run_of(is_zero ? zero : ~(allocated | zero))};
 }
 
@@ -132,9 +137,7 @@ inline Result<Extent> cluster(const Where& w, uint64_t e, uint64_t guest, uint64
         if (layout.version < 3) return corrupt("qcow2: zero flag in a version 2 image", where);
         return Extent{.kind = Kind::zero, .at = host == 0 ? 0 : host + in_cluster, .length = rest};
     }
-    // In a data file, offset 0 is the home of the first cluster; "copied" tells it from nothing.
-    const bool homeless = host == 0 && !(layout.has_data_file && (e & entry::copied) != 0);
-    if (homeless) return Extent{.kind = Kind::absent, .length = rest};
+    if (!has_home(layout, e)) return Extent{.kind = Kind::absent, .length = rest};
     return stored(w, host, guest, rest, where);
 }
 

@@ -26,9 +26,11 @@ struct Snapshot {
 /// Reads the entry at `at`.
 template <Storage S>
 Result<Snapshot> load_snapshot(const S& storage, const Layout& layout, uint64_t at) {
+    const Error cut =
+        corrupt("qcow2: snapshot table ends past the end of the file", {Error::none, at});
+    if (!fits(at, sizeof(SnapshotHeader), storage.size())) return cut;
     const auto h = load<SnapshotHeader>(storage, at);
-    if (!h)
-        return corrupt("qcow2: snapshot table ends past the end of the file", {Error::none, at});
+    if (!h) return h.error();
     Snapshot out;
     out.l1 = {h->l1_table_offset.value(), h->l1_size.value()};
     out.date_sec = h->date_sec.value();
@@ -44,21 +46,19 @@ Result<Snapshot> load_snapshot(const S& storage, const Layout& layout, uint64_t 
     if (layout.version >= 3 && extra_size < 16) {
         return corrupt("qcow2: snapshot lacks its extra data", {extra_size, at + 36});
     }
+    const uint64_t extra_at = at + sizeof(SnapshotHeader);
+    out.id = {extra_at + extra_size, h->id_str_size.value()};
+    out.name = {out.id.at + out.id.length, h->name_size.value()};
+    const uint64_t end = out.name.at + out.name.length;
+    if (end > storage.size()) return cut;
+
     SnapshotExtra extra{};
     const MutBytes raw = std::as_writable_bytes(std::span(&extra, 1));
-    const uint64_t extra_at = at + sizeof(SnapshotHeader);
     const size_t length = extra_size < raw.size() ? extra_size : raw.size();
     if (const Status read = storage.read(extra_at, raw.first(length)); !read) return read.error();
     if (length >= 8) out.vm_state_size = extra.vm_state_size_large.value();
     if (length >= 16) out.disk_size = align_down(extra.disk_size.value(), 9);
     if (length >= 24) out.icount = extra.icount.value();
-
-    out.id = {extra_at + extra_size, h->id_str_size.value()};
-    out.name = {out.id.at + out.id.length, h->name_size.value()};
-    const uint64_t end = out.name.at + out.name.length;
-    if (end > storage.size()) {
-        return corrupt("qcow2: snapshot table ends past the end of the file", {Error::none, at});
-    }
     out.end = blocks(end, 3) << 3;
     return out;
 }

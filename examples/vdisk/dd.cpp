@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSL-1.0
+// vdisk dd: a part of a disk, as a raw image.
+#include <algorithm>
+#include <cstdio>
+
+#include "copier.hpp"
+#include "interrupt.hpp"
+#include "stripes.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+namespace {
+
+struct Options {
+    Input input;
+    std::string output_format = "raw";
+    std::vector<std::string> operands;
+    bool ignored = false;
+};
+
+struct Operands {
+    std::string in;
+    std::string out;
+    uint64_t block = 512;
+    std::optional<uint64_t> count = {};
+    uint64_t skip = 0;
+};
+
+uint64_t number_of(const std::string& name, const std::string& text) {
+    const auto number = text::parse_size(text);
+    if (!number) {
+        throw Failure{"Invalid " + name +
+                      " specified. You may use k, M, G, T, P or E suffixes for kilobytes, "
+                      "megabytes, gigabytes, terabytes, petabytes and exabytes."};
+    }
+    return *number;
+}
+
+Operands parse(const std::vector<std::string>& words) {
+    Operands out;
+    for (const std::string& word : words) {
+        const size_t equals = word.find('=');
+        const std::string name = word.substr(0, equals);
+        const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+        if (equals == std::string::npos) throw Failure{"unrecognized operand " + name};
+        if (name == "if") out.in = value;
+        else if (name == "of") out.out = value;
+        else if (name == "bs") out.block = number_of(name, value);
+        else if (name == "count") out.count = number_of(name, value);
+        else if (name == "skip") out.skip = number_of(name, value);
+        else throw Failure{"unrecognized operand " + name};
+    }
+    if (out.in.empty() || out.out.empty()) {
+        throw Failure{"Must specify both input and output files"};
+    }
+    if (out.block < 1 || out.block > 0x7FFFFFFF) {
+        throw Failure{"Invalid bs specified. Must be between 1 and 2147483647."};
+    }
+    return out;
+}
+
+uint64_t times(uint64_t blocks, uint64_t bytes, uint64_t limit) {
+    return blocks > limit / bytes ? limit : blocks * bytes;
+}
+
+int dd(Options options) {
+    const Operands operands = parse(options.operands);
+    if (options.output_format != "raw") {
+        throw Failure{"writing " + options.output_format +
+                      " is not supported: -O raw is what this version writes"};
+    }
+    options.input.file = operands.in;
+    const auto disks = open_disks(options.input, default_workers() + 1);
+    Output output(operands.out, {});
+    output.refuse_if_read_by(disks[0]);
+
+    const uint64_t size = disks[0].size();
+    const uint64_t skip = times(operands.skip, operands.block, size + 1);
+    uint64_t length = skip < size ? size - skip : 0;
+    if (skip > size) {
+        std::fprintf(stderr, "vdisk: %s: cannot skip to specified offset\n", operands.in.c_str());
+    }
+    if (operands.count) length = std::min(length, times(*operands.count, operands.block, length));
+
+    catch_interrupts();
+    output.open(output.in_place() ? length : blocks(length, 9) << 9);
+    copy_disk(disks, operands.in, output,
+              {.from = std::min(skip, size),
+               .length = length,
+               .options = {.target_is_zero = !output.in_place()}});
+    output.commit();
+    return 0;
+}
+
+}  // namespace
+
+void add_dd(CLI::App& app, Command& run) {
+    auto options = std::make_shared<Options>();
+    CLI::App* cmd =
+        app.add_subcommand("dd", "Copies a part of the disk an image shows to a raw image.");
+    cmd->add_option("OPERAND", options->operands,
+                    "if=IN     the image to read\n"
+                    "of=OUT    the raw image to write\n"
+                    "bs=BYTES  size of a block (default 512)\n"
+                    "skip=N    begin after so many blocks\n"
+                    "count=N   copy at most so many blocks")
+        ->type_name("NAME=VALUE");
+    options->input.add_to(*cmd, false);
+    cmd->add_option("-O", options->output_format, "format to write: raw (default)")
+        ->type_name("FMT");
+    cmd->add_flag("-U", options->ignored, "accepted and ignored: nothing is locked");
+    cmd->footer(
+        "OUT is as long as what was copied, rounded up to 512 bytes, and appears under its name\n"
+        "when it is complete. Zeros become holes.\n\n"
+        "Example: the second MiB of a disk\n"
+        "  vdisk dd if=disk.qcow2 of=part.raw bs=1M skip=1 count=1\n\n"
+        "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
+    cmd->callback([options, &run] { run = [options] { return dd(*options); }; });
+}
+
+}  // namespace tool

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: BSL-1.0
+// vdisk info: what an image says about itself. Opens no other file unless asked to.
+#include <cinttypes>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+
+#include <vdisk/format/qcow2/bitmap.hpp>
+#include <vdisk/text/json.hpp>
+#include <vdisk/text/tree.hpp>
+
+#include "status.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+namespace {
+
+struct Options {
+    Input input;
+    std::string output = "human";
+    bool chain = false;
+    bool shared = false;
+};
+
+/// The image, and how it is called.
+struct Subject {
+    const AnyImage& image;
+    std::string path;
+
+    [[nodiscard]] std::string text(Text where) const {
+        std::string out(where.length, '\0');
+        const auto read = read_text(image.file(), where, out);
+        if (!read) throw failure(path, read.error());
+        return out;
+    }
+    /// The layout if the image is qcow2, or nullptr.
+    [[nodiscard]] const qcow2::Layout* qcow2_layout() const {
+        return image.visit([](const auto& real) -> const qcow2::Layout* {
+            if constexpr (requires { real.layout().refcount_order; }) return &real.layout();
+            else return nullptr;
+        });
+    }
+    [[nodiscard]] uint64_t cluster_size() const {
+        return image.visit([](const auto& real) -> uint64_t {
+            if constexpr (requires { real.layout().cluster_size(); })
+                return real.layout().cluster_size();
+            else return 0;
+        });
+    }
+    [[nodiscard]] bool is_encrypted() const {
+        return image.visit([](const auto& real) {
+            if constexpr (requires { real.layout().crypt_method; })
+                return real.layout().crypt_method != 0;
+            else return false;
+        });
+    }
+    [[nodiscard]] bool is_dirty() const {
+        const auto* layout = qcow2_layout();
+        return layout != nullptr && layout->is_dirty();
+    }
+    /// Where the backing file is, as seen from here.
+    [[nodiscard]] std::string full_name(const std::string& name) const {
+        return has_protocol(name) ? name : resolve(name, path);
+    }
+};
+
+template <class Out>
+void bitmaps(Out& out, const Subject& subject, const qcow2::Layout& layout) {
+    if (!qcow2::bitmaps_valid(layout)) return;
+    out.open('[', "bitmaps");
+    const auto walked = qcow2::each_bitmap(
+        subject.image.file(), layout, [&](const qcow2::Bitmap& bitmap) -> vdisk::Status {
+            out.open('{');
+            out.open('[', "flags");
+            if ((bitmap.flags & qcow2::bitmap_flag::in_use) != 0) out.value({}, "in-use");
+            if ((bitmap.flags & qcow2::bitmap_flag::automatic) != 0) out.value({}, "auto");
+            out.close(']');
+            out.value("name", subject.text(bitmap.name));
+            out.value("granularity", uint64_t{1} << bitmap.granularity_bits);
+            out.close('}');
+            return {};
+        });
+    if (!walked) throw failure(subject.path, walked.error());
+    out.close(']');
+}
+
+// The order of members is that of qemu-img 7.2, here and below.
+template <class Out>
+void qcow2_data(Out& out, const Subject& subject, const qcow2::Layout& layout) {
+    const bool v3 = layout.version >= 3;
+    out.value("compat", v3 ? "1.1" : "0.10");
+    out.value("compression-type", layout.packing == Packing::zstd ? "zstd" : "zlib");
+    if (v3) {
+        out.value("lazy-refcounts", (layout.compatible & qcow2::compatible::lazy_refcounts) != 0);
+        bitmaps(out, subject, layout);
+    }
+    out.value("refcount-bits", 1u << layout.refcount_order);
+    if (layout.crypt_method != 0) {
+        out.open('{', "encrypt");
+        out.value("format", layout.crypt_method == 1 ? "aes" : "luks");
+        out.close('}');
+    }
+    if (!v3) return;
+    if (layout.has_data_file) {
+        if (layout.data_file.length > 0) out.value("data-file", subject.text(layout.data_file));
+        out.value("data-file-raw", (layout.autoclear & qcow2::autoclear::data_file_raw) != 0);
+    }
+    out.value("corrupt", layout.is_corrupt());
+    out.value("extended-l2", layout.extended_l2);
+}
+
+template <class Visit>
+void each_snapshot(const Subject& subject, Visit visit) {
+    const auto* layout = subject.qcow2_layout();
+    if (layout == nullptr) return;
+    const auto walked = qcow2::each_snapshot(subject.image.file(), *layout,
+                                             [&](const qcow2::Snapshot& s) -> vdisk::Status {
+                                                 visit(s);
+                                                 return {};
+                                             });
+    if (!walked) throw failure(subject.path, walked.error());
+}
+
+constexpr uint64_t second = 1'000'000'000;
+
+void json_snapshots(text::Json& out, const Subject& subject) {
+    const auto* layout = subject.qcow2_layout();
+    if (layout == nullptr || layout->snapshots == 0) return;
+    out.open('[', "snapshots");
+    each_snapshot(subject, [&](const qcow2::Snapshot& s) {
+        out.open('{');
+        if (s.icount != ~uint64_t{0}) out.value("icount", s.icount);
+        out.value("vm-clock-nsec", s.vm_clock_nsec % second);
+        out.value("name", subject.text(s.name));
+        out.value("date-sec", s.date_sec);
+        out.value("date-nsec", s.date_nsec);
+        out.value("vm-clock-sec", s.vm_clock_nsec / second);
+        out.value("id", subject.text(s.id));
+        out.value("vm-state-size", s.vm_state_size);
+        out.close('}');
+    });
+    out.close(']');
+}
+
+void print_json(text::Json& out, const Subject& subject) {
+    const AnyImage& image = subject.image;
+    const std::string backing = subject.text(image.backing_file());
+    const std::string backing_format = subject.text(image.backing_format());
+    out.open('{');
+    json_snapshots(out, subject);
+    if (!backing.empty() && !backing_format.empty())
+        out.value("backing-filename-format", backing_format);
+    out.value("virtual-size", image.size());
+    out.value("filename", subject.path);
+    if (subject.cluster_size() != 0) out.value("cluster-size", subject.cluster_size());
+    out.value("format", image.format());
+    out.value("actual-size", allocated_size(image.file()));
+    if (const auto* layout = subject.qcow2_layout()) {
+        out.open('{', "format-specific");
+        out.value("type", image.format());
+        out.open('{', "data");
+        qcow2_data(out, subject, *layout);
+        out.close('}');
+        out.close('}');
+    }
+    if (!backing.empty()) {
+        out.value("full-backing-filename", subject.full_name(backing));
+        out.value("backing-filename", backing);
+    }
+    if (subject.is_encrypted()) out.value("encrypted", true);
+    out.value("dirty-flag", subject.is_dirty());
+    out.close('}');
+}
+
+std::string local_time(uint32_t date_sec) {
+    const std::time_t date = date_sec;
+    std::tm fields{};
+    char line[32] = "";
+    if (::localtime_r(&date, &fields) != nullptr) {
+        std::strftime(line, sizeof line, "%Y-%m-%d %H:%M:%S", &fields);
+    }
+    return line;
+}
+
+void print_snapshots(const Subject& subject) {
+    const auto* layout = subject.qcow2_layout();
+    if (layout == nullptr || layout->snapshots == 0) return;
+    std::printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
+                "VM CLOCK", "ICOUNT");
+    each_snapshot(subject, [&](const qcow2::Snapshot& s) {
+        const uint64_t clock = s.vm_clock_nsec / second;
+        const uint64_t msec = s.vm_clock_nsec / 1'000'000 % 1000;
+        char time[48];
+        std::snprintf(time, sizeof time, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64,
+                      clock / 3600, clock / 60 % 60, clock % 60, msec);
+        const std::string icount = s.icount == ~uint64_t{0} ? "" : std::to_string(s.icount);
+        std::printf("%-9s %-16s %8s%20s%13s%11s\n", text::printable(subject.text(s.id)).c_str(),
+                    text::printable(subject.text(s.name)).c_str(),
+                    text::human_size(s.vm_state_size).c_str(), local_time(s.date_sec).c_str(), time,
+                    icount.c_str());
+    });
+}
+
+void print_human(const Subject& subject) {
+    const AnyImage& image = subject.image;
+    std::printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
+                text::printable(subject.path).c_str(), std::string(image.format()).c_str(),
+                text::human_size(image.size()).c_str(), image.size(),
+                text::human_size(allocated_size(image.file())).c_str());
+    if (subject.is_encrypted()) std::puts("encrypted: yes");
+    if (subject.cluster_size() != 0)
+        std::printf("cluster_size: %" PRIu64 "\n", subject.cluster_size());
+    if (subject.is_dirty()) std::puts("cleanly shut down: no");
+    if (const std::string backing = subject.text(image.backing_file()); !backing.empty()) {
+        const std::string full = subject.full_name(backing);
+        std::printf("backing file: %s", text::printable(backing).c_str());
+        if (full != backing) std::printf(" (actual path: %s)", text::printable(full).c_str());
+        std::putchar('\n');
+        const std::string format = subject.text(image.backing_format());
+        if (!format.empty())
+            std::printf("backing file format: %s\n", text::printable(format).c_str());
+    }
+    print_snapshots(subject);
+    if (const auto* layout = subject.qcow2_layout()) {
+        std::puts("Format specific information:");
+        text::Tree tree(stdout);
+        qcow2_data(tree, subject, *layout);
+    }
+}
+
+Disk open_for_looking(const Input& input) {
+    auto top = open_file(input.file);
+    if (!top) throw failure(input.file, top.error());
+    FolderGate gate(std::filesystem::path(input.file).parent_path().string(), input.any_parent);
+    auto disk = open_chain<AnyImage>(*std::move(top), gate,
+                                     {.format = input.format,
+                                      .backing_format = input.backing_format,
+                                      .raw_fallback = true,
+                                      .open = {.purpose = Purpose::metadata}});
+    if (!disk) throw failure(gate.last().empty() ? input.file : gate.last(), disk.error());
+    return *std::move(disk);
+}
+
+int info(const Options& options) {
+    text::Json json(stdout);
+    const bool is_json = options.output == "json";
+    if (!options.chain) {
+        const AnyImage image = open_image(options.input);
+        const Subject subject{image, options.input.file};
+        if (is_json) print_json(json, subject);
+        else print_human(subject);
+        return 0;
+    }
+    const Disk disk = open_for_looking(options.input);
+    if (is_json) json.open('[');
+    bool first = true;
+    for (const auto& layer : disk.layers()) {
+        const Subject subject{layer.image, layer.origin.path};
+        if (!is_json && !first) std::putchar('\n');
+        if (is_json) print_json(json, subject);
+        else print_human(subject);
+        first = false;
+    }
+    if (is_json) json.close(']');
+    return 0;
+}
+
+}  // namespace
+
+void add_info(CLI::App& app, Command& run) {
+    auto options = std::make_shared<Options>();
+    CLI::App* cmd = app.add_subcommand(
+        "info",
+        "Shows what an image says about itself: format, sizes, backing file, snapshots, features.\n"
+        "Opens that one file only, so it is safe on images from strangers.");
+    options->input.add_to(*cmd);
+    cmd->add_option("--output", options->output, "human (default) or json")
+        ->check(CLI::IsMember({"human", "json"}))
+        ->type_name("FORMAT");
+    cmd->add_flag("--backing-chain", options->chain, "show all the images below as well");
+    cmd->add_flag("-U,--force-share", options->shared, "accepted and ignored: nothing is locked");
+    cmd->footer(
+        "Encrypted images are shown too; of LUKS only that it is LUKS.\n\n"
+        "Examples:\n"
+        "  vdisk info disk.qcow2\n"
+        "  vdisk info --output=json --backing-chain overlay.qcow2\n\n"
+        "Exit codes: 0 done, 1 the image cannot be opened.");
+    cmd->callback([options, &run] { run = [options] { return info(*options); }; });
+}
+
+}  // namespace tool

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "output.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace tool {
+
+namespace fs = std::filesystem;
+using namespace vdisk;
+
+namespace {
+
+/// Makes the new name of a file durable; where the system cannot do that, it is as it is.
+void sync_folder(const fs::path& folder) {
+    const int fd =
+        ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    ::fsync(fd);
+    ::close(fd);
+}
+
+std::string random_suffix() {
+    constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789";
+    std::random_device random;
+    std::string suffix;
+    for (int i = 0; i < 6; ++i) suffix += letters[random() % letters.size()];
+    return suffix;
+}
+
+}  // namespace
+
+Output::Output(std::string path, OutputOptions options)
+    : path_(std::move(path)), final_(path_), options_(options) {
+    struct stat info = {};
+    if (::stat(path_.c_str(), &info) != 0) {
+        const Error error = detail::open_error(errno);
+        if (errno != ENOENT || options_.existing) throw failure(path_, error);
+        if (fs::path(path_).filename().empty()) throw failure(path_, detail::open_error(EISDIR));
+        return;
+    }
+    if (S_ISDIR(info.st_mode)) throw failure(path_, detail::open_error(EISDIR));
+    const bool device = S_ISBLK(info.st_mode);
+    if (!device && !S_ISREG(info.st_mode)) {
+        throw failure(path_, unsupported("file: neither a regular file nor a block device"));
+    }
+    if (::access(path_.c_str(), W_OK) != 0) throw failure(path_, detail::open_error(errno));
+    exists_ = true;
+    mode_ = info.st_mode & 07777;
+    in_place_ = device || options_.existing;
+    identity_ = {device ? info.st_rdev : info.st_dev, device ? 0 : info.st_ino};
+    std::error_code ignored;
+    if (const fs::path real = fs::canonical(path_, ignored); !ignored) final_ = real.string();
+}
+
+Output::~Output() {
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void Output::refuse_if_read_by(const Disk& disk) const {
+    if (!exists_) return;
+    for (const auto& layer : disk.layers()) {
+        if (layer.image.file().identity() == identity_ ||
+            layer.image.storage().identity() == identity_) {
+            throw Failure{path_ + ": is the same file as the input " + layer.origin.path +
+                          " (or its data file)"};
+        }
+    }
+}
+
+void Output::open(uint64_t size) {
+    if (in_place_) open_in_place(size);
+    else open_temporary(size);
+}
+
+void Output::open_in_place(uint64_t size) {
+    auto storage = Storage::open(path_.c_str(), Access::write);
+    if (!storage) throw failure(path_, storage.error());
+    if (storage->size() < size) throw Failure{"output file is smaller than input file"};
+    storage_.emplace(*std::move(storage));
+}
+
+void Output::open_temporary(uint64_t size) {
+    const fs::path target(final_);
+    const std::string hidden = "." + target.filename().string().substr(0, 240) + ".";  // NAME_MAX
+    const fs::path base = target.parent_path() / hidden;
+    for (int attempt = 0;; ++attempt) {
+        const std::string name = base.string() + random_suffix();
+        auto storage = Storage::open(name.c_str(), Access::create);
+        if (!storage && storage.error().os == EEXIST && attempt < 100) continue;
+        if (!storage) throw failure(path_, storage.error());
+        temporary_ = name;
+        storage_.emplace(*std::move(storage));
+        break;
+    }
+    if (exists_ && ::fchmod(storage_->descriptor(), mode_) != 0) {
+        throw failure(path_, detail::os_error(errno, "file: its permissions cannot be set"));
+    }
+    if (const Status grown = storage_->resize(size); !grown) throw failure(path_, grown.error());
+}
+
+void Output::commit() {
+    if (options_.durable) {
+        if (const Status flushed = storage_->flush(); !flushed) {
+            throw failure(path_, flushed.error());
+        }
+    }
+    if (temporary_.empty()) return;
+    if (::rename(temporary_.c_str(), final_.c_str()) != 0) {
+        throw failure(path_, detail::os_error(errno, "file: cannot be given its name"));
+    }
+    temporary_.clear();
+    if (options_.durable) sync_folder(fs::path(final_).parent_path());
+}
+
+}  // namespace tool

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSL-1.0
+// The file a command writes: complete under its name, or not there at all.
+#pragma once
+
+#include <string>
+
+#include "tool.hpp"
+
+namespace tool {
+
+/// What may be told to an Output.
+struct OutputOptions {
+    bool existing = false;  ///< write into a file or device that must exist (-n)
+    bool durable = false;   ///< commit returns when everything survives a power cut
+};
+
+/// A regular file is written as ".NAME.XXXXXX" beside its final name and takes that name at the
+/// end; if there is no end, it is removed. Devices, and files with `existing`, are written in
+/// place. All members throw Failure.
+class Output {
+public:
+    Output(std::string path, OutputOptions options);
+    ~Output();
+    Output(const Output&) = delete;
+    Output& operator=(const Output&) = delete;
+
+    /// Throws if the target is one of the files the disk is read from, by whatever name.
+    void refuse_if_read_by(const Disk& disk) const;
+    /// Opens the target with room for `size` bytes. Nothing is touched before.
+    void open(uint64_t size);
+    /// Gives the file its name.
+    void commit();
+
+    [[nodiscard]] bool in_place() const { return in_place_; }
+    [[nodiscard]] const std::string& path() const { return path_; }
+    /// Only when open.
+    [[nodiscard]] Storage& storage() { return *storage_; }
+
+private:
+    void open_in_place(uint64_t size);
+    void open_temporary(uint64_t size);
+
+    std::string path_;       ///< as given
+    std::string final_;      ///< where symbolic links lead
+    std::string temporary_;  ///< empty when there is none
+    OutputOptions options_;
+    bool exists_ = false;
+    bool in_place_ = false;
+    unsigned mode_ = 0;  ///< permissions of the file that will be replaced
+    vdisk::FileIdentity identity_ = {};
+    std::optional<Storage> storage_;
+};
+
+}  // namespace tool

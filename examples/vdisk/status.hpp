@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSL-1.0
+// What stands where on a disk, told with the words and rules of QEMU's block status.
+#pragma once
+
+#include <vector>
+
+#include "tool.hpp"
+
+namespace tool {
+
+/// One run of guest bytes.
+struct Status {
+    uint64_t length = 0;
+    uint32_t depth = 0;    ///< how many images down it was found
+    bool present = false;  ///< some image says what it is
+    bool zero = false;     ///< reads as zeros
+    bool data = false;     ///< takes space in a file, or did not say that it is zero
+    bool compressed = false;
+    bool has_offset = false;
+    uint64_t offset = 0;  ///< in the file, if has_offset
+
+    friend bool operator==(const Status&, const Status&) = default;
+};
+
+/// Asks a disk. Holes of files count as zeros where QEMU looks for them: in raw images, and in
+/// qcow2 images that look as if their clusters had been allocated in advance.
+class Survey {
+public:
+    explicit Survey(const Disk& disk);
+
+    /// What stands at `at`, at most `length` bytes of it: one run, not the longest.
+    vdisk::Result<Status> at(uint64_t at, uint64_t length);
+
+    /// Calls `visit(at, status)` for [at, at + length), in order.
+    template <class Visit>
+    vdisk::Status walk(uint64_t at, uint64_t length, Visit&& visit) {
+        while (length > 0) {
+            const vdisk::Result<Status> status = this->at(at, length);
+            if (!status) return status.error();
+            visit(at, *status);
+            at += status->length;
+            length -= status->length;
+        }
+        return {};
+    }
+
+private:
+    struct Known {
+        bool raw = false;
+        bool checked = false;       ///< whether `preallocated` was found out
+        bool preallocated = false;  ///< data may be holes of the file
+    };
+
+    vdisk::Result<vdisk::Extent> extent(uint32_t depth, uint64_t at, uint64_t length) const;
+    bool is_preallocated(uint32_t depth);
+
+    const Disk* disk_;
+    std::vector<Known> known_;
+};
+
+/// Bytes the file takes on its file system; 0 if that cannot be told.
+uint64_t allocated_size(const Storage& storage);
+
+}  // namespace tool

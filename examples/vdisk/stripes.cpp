@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "stripes.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "interrupt.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+Status read(const View& view, uint64_t at, MutBytes out) {
+    return vdisk::read(view.disk(), at, out);
+}
+
+Stripes::Stripes(std::vector<const Disk*> disks, uint64_t at, uint64_t end, Options options)
+    : start_(at), end_(end), options_(options) {
+    for (const Disk* disk : disks) runs_.emplace_back(*disk, at, end, bytes);
+}
+
+Result<std::optional<Stripe>> Stripes::claim() {
+    const std::lock_guard lock(mutex_);
+    std::optional<Stripe> next;
+    if (stopped_) return next;
+    if (options_.skip_empty) {
+        for (Result<bool> skipped = true;;) {
+            skipped = skip();
+            if (!skipped) return skipped.error();
+            if (!*skipped) break;
+        }
+    }
+    const uint64_t at = runs_.front().at();
+    if (options_.progress != nullptr) options_.progress->at(at - start_, end_ - start_);
+    if (at == end_) return next;
+    auto taken = take();
+    if (!taken) return taken.error();
+    return next = *taken;
+}
+
+void Stripes::stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+}
+
+// Steps over one run that is empty on all disks; false if there is none.
+Result<bool> Stripes::skip() {
+    if (runs_.front().done() || interrupted() != 0) return false;
+    uint64_t length = end_;
+    for (auto& runs : runs_) {
+        const auto run = runs.here();
+        if (!run) return run.error();
+        if (!run->is_empty()) return false;
+        length = std::min(length, run->length);
+    }
+    for (auto& runs : runs_) runs.advance(length);
+    return true;
+}
+
+Result<Stripe> Stripes::take() {
+    const uint64_t at = runs_.front().at();
+    Stripe stripe{.at = at, .length = std::min(bytes - at % bytes, end_ - at)};
+    for (size_t i = 0; i < runs_.size(); ++i) {
+        const auto run = runs_[i].here();
+        if (!run) return run.error();
+        if (run->length >= stripe.length) stripe.kinds[i] = run->kind;
+        runs_[i].advance(stripe.length);
+    }
+    return stripe;
+}
+
+namespace {
+
+Status work_alone(Stripes& stripes, unsigned worker, const Work& work) {
+    while (interrupted() == 0) {
+        const auto stripe = stripes.claim();
+        if (!stripe) return stripe.error();
+        if (!*stripe) break;
+        if (Status done = work(worker, **stripe); !done) return done;
+    }
+    return {};
+}
+
+}  // namespace
+
+Status work_through(Stripes& stripes, unsigned workers, const Work& work) {
+    std::vector<Status> results(workers);
+    const auto run = [&](unsigned worker) {
+        results[worker] = work_alone(stripes, worker, work);
+        if (!results[worker]) stripes.stop();
+    };
+    {
+        std::vector<std::jthread> threads;
+        for (unsigned worker = 1; worker < workers; ++worker) threads.emplace_back(run, worker);
+        run(0);
+    }
+    for (Status& result : results) {
+        if (!result) return result;
+    }
+    return {};
+}
+
+unsigned default_workers() { return std::clamp(std::thread::hardware_concurrency(), 1U, 8U); }
+
+std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code) {
+    const auto top = open_file(input.file);
+    if (!top) throw failure(input.file, top.error(), exit_code);
+    // It gives everyone the same open files, whatever becomes of their names meanwhile.
+    FolderGate gate(std::filesystem::path(input.file).parent_path().string(), input.any_parent);
+    std::vector<Disk> disks;
+    for (unsigned i = 0; i < count; ++i) {
+        auto disk = open_chain<AnyImage>(
+            *top, gate,
+            {.format = input.format,
+             .backing_format = input.backing_format,
+             .snapshot = input.snapshot,
+             .raw_fallback = true,
+             .open = {.cache = {.count_bits = 4}}});  // tables are read in order: little is enough
+        if (!disk) {
+            const std::string& name = gate.last().empty() ? input.file : gate.last();
+            throw failure(name, disk.error(), exit_code);
+        }
+        disks.push_back(*std::move(disk));
+    }
+    return disks;
+}
+
+}  // namespace tool

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSL-1.0
+"""seeds.py OUTDIR: writes small valid images, one per feature, as OUTDIR/TARGET/NAME."""
+import struct
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # the source folder stays as it is
+from qcow2_image import COPIED, QFI, ZERO, Qcow2, deflate, extension, noise, padded, text
+
+
+def mixed(image):
+    """Data out of order, zeros with and without a home, holes, a second L2 table."""
+    size = image.cluster
+    image.data(3, noise(size))
+    image.data(2, text(size))
+    image.data(4, noise(size, 2))
+    if image.version == 3:
+        image.mark(5, ZERO if image.entry == 8 else 0, 0xFFFFFFFF << 32)
+        if image.entry == 8:
+            image.data(6, noise(size, 3), COPIED | ZERO)
+    last = image.size // size - 1
+    image.data(last, noise(size, 4))
+    return image
+
+
+def qcow2_seeds():
+    for version in 2, 3:
+        yield f"v{version}-512", mixed(Qcow2(version)).finish()
+        yield f"v{version}-4k", mixed(Qcow2(version, 12, 65536)).finish()
+    for order in range(7):
+        yield f"refcount-order-{order}", mixed(Qcow2(refcount_order=order)).finish()
+    yield "empty", Qcow2(size=0).finish()
+    yield "huge", Qcow2(bits=16, size=1 << 40).finish()
+    image = mixed(Qcow2())
+    yield "short-last-cluster", image.finish()[:-300]
+
+    for bits in 9, 12, 14:
+        image = Qcow2(bits=bits, size=32 << bits)
+        size = image.cluster
+        image.packed([(i, text(size)) for i in (1, 2, 7)] + [(3, bytes(size))])
+        image.data(4, noise(size))
+        yield f"deflate-{size}", image.finish()
+    image = Qcow2(size=8192)  # one raw block per zstd frame: no compressor needed
+    image.features, image.compression = 8, 1
+    image.packed([(i, text(512)) for i in (0, 1, 5)],
+                 lambda data: bytes.fromhex("28b52ffd60") + struct.pack("<H", len(data) - 256) +
+                 (len(data) << 3 | 1).to_bytes(3, "little") + data)
+    yield "zstd", image.finish()
+
+    image = Qcow2(bits=14, size=1 << 20, extended=True)
+    image.data(0, noise(1 << 14), bitmap=0x0F0F00FF)
+    image.data(1, text(1 << 14), bitmap=0xFFFF << 48 | 0x0000FFFF)
+    image.mark(2, 0, 0x00FF00FF << 32)
+    image.packed([(3, text(1 << 14))])
+    yield "extended-l2", image.finish()
+
+    image = mixed(Qcow2())
+    image.snapshot(1, b"first")
+    image.snapshot(22, b"second")
+    image.forget_table(0)
+    image.data(9, text(512))
+    yield "snapshots", image.finish()
+
+    image = mixed(Qcow2(bits=10))
+    rows = (0, 0, b"dirty bit"), (0, 63, b"from the future"), (1, 0, b"lazy refcounts")
+    image.extensions = extension(0x6803F857, b"".join(struct.pack(">BB46s", *row) for row in rows))
+    image.extensions += extension(0x12345678, b"unknown to all")
+    yield "feature-names", image.finish()
+    image.features = 1 << 63
+    yield "unknown-feature", image.finish()
+
+    image = mixed(Qcow2(bits=12, size=65536))
+    image.bitmap(b"bitmap0")
+    yield "bitmap", image.finish()
+
+    image = mixed(Qcow2())
+    image.extensions = extension(0xE2792ACA, b"qcow2")
+    image.backing = b"base.qcow2"
+    yield "backing", image.finish()
+
+    image = Qcow2(size=16384)
+    image.features, image.autoclear = 4, 2
+    image.extensions = extension(0x44415441, b"data.raw")
+    for i in 0, 1, 5:
+        image.mark(i, i * 512 | COPIED)
+    image.mark(6, ZERO)
+    yield "data-file", image.finish()
+
+
+def qcow(bits=9, l2_bits=6, size=65536, blocks=(), packed=(), backing=b""):
+    """A version 1 image; `blocks` and `packed` are (guest cluster, bytes)."""
+    cluster = 1 << bits
+    entries = -(-size // (cluster << l2_bits))
+    head = struct.pack(">4sIQIIQBBHIQ", QFI, 1, 48 if backing else 0, len(backing), 1700000000,
+                       size, bits, l2_bits, 0, 0, 48 + -(-len(backing) // 8) * 8)
+    file = bytearray(padded(padded(head + backing) + bytes(8 * entries), cluster))
+    l1 = struct.unpack_from(">Q", file, 40)[0]
+
+    def enter(index, value):
+        slot = l1 + 8 * (index >> l2_bits)
+        if not struct.unpack_from(">Q", file, slot)[0]:
+            struct.pack_into(">Q", file, slot, len(file))
+            file.extend(padded(bytes(8 << l2_bits), cluster))
+        table = struct.unpack_from(">Q", file, slot)[0]
+        struct.pack_into(">Q", file, table + 8 * (index & ((1 << l2_bits) - 1)), value)
+
+    for index, data in blocks:
+        file.extend(bytes(-len(file) % cluster))
+        at = len(file)
+        file.extend(padded(data, cluster))
+        enter(index, at)
+    for index, _ in packed:
+        enter(index, 0)  # the tables first, the streams without gaps after them
+    for index, data in packed:
+        stream = deflate(data)
+        enter(index, 1 << 63 | len(stream) << (63 - bits) | len(file))
+        file.extend(stream)
+    return bytes(file)
+
+
+def qcow_seeds():
+    for bits, l2_bits in (9, 6), (12, 9), (16, 6):
+        size = 1 << bits
+        blocks = [(3, noise(size)), (2, text(size)), (4, noise(size, 2)), (70, text(size))]
+        packed = [(5, text(size)), (6, bytes(size)), (9, text(size))]
+        if bits < 16:
+            yield f"plain-{size}", qcow(bits, l2_bits, 100 * size, blocks)
+        yield f"deflate-{size}", qcow(bits, l2_bits, 100 * size, blocks[:1], packed)
+    yield "empty", qcow(size=512)
+    yield "odd-size", qcow(size=12345, blocks=[(24, noise(512))])
+    yield "backing", qcow(blocks=[(1, noise(512))], backing=b"base.raw")
+
+
+def probe_seeds():
+    """The first byte of a name, modulo 8, is the page of the input where that file begins."""
+    def chain(*files):
+        out = b""
+        for page, file in enumerate(files):
+            assert len(file) <= 4096 or page + 1 == len(files)
+            out += file if page + 1 == len(files) else file.ljust(4096, b"\0")
+        return out
+
+    def overlay(name, kind):
+        image = Qcow2(size=4096)
+        image.data(1, noise(512, 5), COPIED)
+        image.extensions = extension(0xE2792ACA, kind)
+        image.backing = name
+        return image.finish()
+
+    base = Qcow2(size=2048)
+    base.data(0, text(512))
+    yield "two", chain(overlay(b"1", b"qcow2"), base.finish())
+    yield "three", chain(overlay(b"1", b"qcow2"), overlay(b"2", b"qcow"), qcow(
+        size=3000, blocks=[(2, noise(512))]))
+    yield "qcow-over-raw", chain(qcow(blocks=[(1, noise(512))], backing=b"1"), text(5000))
+    yield "itself", overlay(b"0", b"qcow2")
+    yield "refused", overlay(b"!", b"raw")
+    image = Qcow2(size=4096)
+    image.features, image.autoclear = 4, 2
+    image.extensions = extension(0x44415441, b"1")
+    image.mark(1, 512 | COPIED)
+    yield "data-file", chain(image.finish(), noise(4096))
+    yield "raw", text(1000)
+
+
+def text_seeds():
+    lines = "10G", "1.5M", "0x200", "4096", "64k", 'a "quoted" \\ name\n', "\u00fc\U0001f4be"
+    for i, line in enumerate(lines):
+        yield str(i), line.encode()
+
+
+def main(out):
+    for target, seeds in (("qcow2", qcow2_seeds), ("qcow", qcow_seeds), ("probe", probe_seeds),
+                          ("text", text_seeds)):
+        folder = Path(out) / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in seeds():
+            (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
