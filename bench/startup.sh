@@ -33,7 +33,9 @@ while [ $round -lt $batches ]; do
     round=$((round + 1))
 done
 peak() { # COMMAND...: KiB, with GNU time
-    if [ -x /usr/bin/time ]; then /usr/bin/time -f %M "$@" 2>&1 1>/dev/null; else echo 0; fi
+    echo 0 >memory
+    if [ -x /usr/bin/time ]; then /usr/bin/time -f %M -o memory "$@" >/dev/null; fi
+    tail -n 1 memory
 }
 ours=$(peak "$tool" info image)
 theirs=$(peak qemu-img info image)

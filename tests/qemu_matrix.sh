@@ -124,7 +124,7 @@ make_chain() {
     done
     # Version 1 does not say what its backing file is.
     backing=$(qemu-img info -f "$format" "$name" | sed -n 's/^backing file: image\([0-9]*\).*/\1/p')
-    check "$name" "$format" '' ${backing:+--backing-format "${below:-raw}"}
+    check "$name" "$format" '' ${backing:+--backing-format raw}
 }
 make_chain_over_qcow2() { # a version 1 image over a version 3 one
     qcreate -f qcow2 base $size && scribble_zeros base && qcreate -f qcow -b base -F qcow2 x $size &&

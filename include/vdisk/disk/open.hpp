@@ -63,36 +63,36 @@ Result<Chain<I, Origin>> open_chain(Opened<S, Origin> top, G& gate, const ChainO
     std::array<char, chain::max_name> format_buffer{};
     std::string_view format = *top_format;
     std::vector<Layer<I, Origin>> layers;
-    std::optional<Opened<S, Origin>> next(std::move(top));
-    while (next) {
+    Opened<S, Origin> file = std::move(top);
+    for (;;) {
         if (layers.size() == options.max_depth) {
             return fail(Errc::limit, "open: too many backing files", {options.max_depth});
         }
         for (const auto& layer : layers) {
-            if (layer.origin == next->origin) return corrupt("open: the backing files form a loop");
+            if (layer.origin == file.origin) return corrupt("open: the backing files form a loop");
         }
-        auto image = I::open(format, std::move(next->storage), options.open);
+        auto image = I::open(format, std::move(file.storage), options.open);
         if (!image) return image.error();
-        const Origin origin = std::move(next->origin);
-        next.reset();
         if (layers.empty() && !options.snapshot.empty()) {
-            if (Status chosen = image->select_snapshot(options.snapshot); !chosen)
-                return chosen.error();
+            const Status chosen = image->select_snapshot(options.snapshot);
+            if (!chosen) return chosen.error();
         }
-        if (Status data = chain::attach_data_file(*image, gate, origin); !data) return data.error();
-        if (image->backing_file().length > 0) {
-            std::array<char, chain::max_name> buffer{};
-            const auto name = chain::name_of(*image, image->backing_file(), buffer);
-            if (!name) return name.error();
-            auto parent = gate.open({Reference::Role::backing_file, *name}, origin);
-            if (!parent) return parent.error();
-            const auto parent_format =
-                chain::backing_format(*image, parent->storage, options, format_buffer);
-            if (!parent_format) return parent_format.error();
-            format = *parent_format;
-            next.emplace(*std::move(parent));
-        }
-        layers.push_back({*std::move(image), origin});
+        const Status data = chain::attach_data_file(*image, gate, file.origin);
+        if (!data) return data.error();
+        layers.push_back({*std::move(image), std::move(file.origin)});
+
+        const auto& child = layers.back();
+        if (child.image.backing_file().length == 0) break;
+        std::array<char, chain::max_name> buffer{};
+        const auto name = chain::name_of(child.image, child.image.backing_file(), buffer);
+        if (!name) return name.error();
+        auto parent = gate.open({Reference::Role::backing_file, *name}, child.origin);
+        if (!parent) return parent.error();
+        const auto parent_format =
+            chain::backing_format(child.image, parent->storage, options, format_buffer);
+        if (!parent_format) return parent_format.error();
+        format = *parent_format;
+        file = *std::move(parent);
     }
     return Chain<I, Origin>(std::move(layers));
 }

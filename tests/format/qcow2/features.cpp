@@ -93,6 +93,13 @@ TEST_CASE("qcow2: encrypted images open for their metadata alone", "[qcow2][feat
     }
 }
 
+TEST_CASE("qcow2: LUKS needs its header extension", "[qcow2][features]") {
+    File file = build(small()).file;
+    set_be32(file, 32, 2);
+    const char* const what = "qcow2: LUKS encryption without its header extension";
+    check_refusal(judge<Qcow2>(file, Purpose::metadata), Errc::corrupt, what);
+}
+
 TEST_CASE("qcow2: dirty and corrupt images can be read, and say so", "[qcow2][features]") {
     for (const uint64_t bits : {0u, 1u, 2u, 3u}) {
         CAPTURE(bits);

@@ -144,6 +144,8 @@ TEST_CASE("qcow2: extended L2 entries that contradict themselves", "[qcow2][host
         {"the zero bit of standard entries", home | 1, 0x00000000FFFFFFFF, fine},
         {"unaligned", home + 512, 1, unaligned},
         {"past the end", 0x00FFFFFFFFFF0000, 1, past_end},
+        {"compressed, with subclusters", qcow2::entry::compressed | home, 1,
+         "qcow2: compressed cluster with subclusters"},
     };
     for (const Pair& p : pairs) {
         DYNAMIC_SECTION(p.name) {

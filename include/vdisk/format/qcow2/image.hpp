@@ -40,6 +40,9 @@ public:
         auto tables = Tables::make(std::move(storage), options.cache, allocation);
         if (!tables) return tables.error();
         if (Status found = find_extensions(*tables, *layout); !found) return found.error();
+        if (layout->crypt_method == 2 && layout->encryption.at == 0) {
+            return corrupt("qcow2: LUKS encryption without its header extension");
+        }
         if (options.purpose == Purpose::data) {
             if (Status readable = check_readable(*layout); !readable) return readable.error();
         }

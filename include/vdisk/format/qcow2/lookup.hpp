@@ -100,7 +100,10 @@ inline bool has_home(const Layout& layout, uint64_t e) {
 inline Result<Extent> subclusters(const Where& w, uint64_t e, uint64_t bitmap, uint64_t guest,
                                   uint64_t entry_at) {
     const Found where{e, entry_at};
-    if ((e & entry::compressed) != 0) return compressed(w, e, guest, where);
+    if ((e & entry::compressed) != 0) {
+        if (bitmap == 0) return compressed(w, e, guest, where);
+        return corrupt("qcow2: compressed cluster with subclusters", {bitmap, where.at + 8});
+    }
     const uint64_t host = e & entry::offset_mask;
     const auto allocated = static_cast<uint32_t>(bitmap);
     const auto zero = static_cast<uint32_t>(bitmap >> 32);
