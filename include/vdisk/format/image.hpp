@@ -44,6 +44,30 @@ concept SurveyedMapped = Mapped<M> && requires(const M& m, uint64_t at, uint64_t
     { m.survey(at, length) } -> std::same_as<Result<Extent>>;
 };
 
+/// A home in the file for guest bytes. Where it is fresh, the guest cannot see it until `commit`:
+/// a cut before that loses the new bytes and space, and nothing else.
+struct Placement {
+    uint64_t at = 0;      ///< offset in the file of the first guest byte
+    uint64_t length = 0;  ///< guest bytes that have their home here, contiguous
+    uint64_t head = 0;    ///< fresh: bytes of the first block before them, to be filled in
+    uint64_t tail = 0;    ///< fresh: bytes of the last block after them, to be filled in
+    bool fresh = false;   ///< needs commit; otherwise the bytes are overwritten in place
+};
+
+/// An image that can be written, one thread at a time.
+///
+/// `place(at, length)` gives at most `length` bytes a home; `commit(at, placement)` makes a fresh
+/// one visible and is told of every other once its bytes are written. `flush` makes all of it
+/// durable.
+template <class I>
+concept WritableImage = Image<I> &&
+    requires(I& i, uint64_t at, uint64_t length, const Placement& placement) {
+    { i.place(at, length) } -> std::same_as<Result<Placement>>;
+    { i.commit(at, placement) } -> std::same_as<Status>;
+    { i.flush() } -> std::same_as<Status>;
+    requires WritableStorage<std::remove_cvref_t<decltype(i.storage())>>;
+};
+
 /// What an image is opened for.
 enum class Purpose : uint8_t {
     data,      ///< to read the guest's bytes: refused at once if that can never work

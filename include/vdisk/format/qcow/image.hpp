@@ -9,10 +9,11 @@
 
 namespace vdisk::qcow {
 
-template <Storage S, Allocation A, Codec C>
+/// `T` is how tables are reached: Metadata to read, StagedMetadata beneath a Writer.
+template <Storage S, Allocation A, Codec C, class T = Metadata<S, A>>
 class Image {
 public:
-    using Tables = Metadata<S, A>;
+    using Tables = T;
     static constexpr bool in_place = Tables::in_place;
 
     /// Opens the image; reads its header and no table.
@@ -50,6 +51,10 @@ public:
     Status unpack(const Extent& extent, MutBytes out) const {
         return unpacker_.unpack(file(), extent, out);
     }
+
+protected:
+    [[nodiscard]] Tables& tables() { return tables_; }
+    [[nodiscard]] const Tables& tables() const { return tables_; }
 
 private:
     Image(const Layout& layout, Tables tables, A allocation, C codec)

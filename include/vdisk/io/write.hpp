@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSL-1.0
+// The one place where guest data is written, for all formats: place -> move -> commit.
+#pragma once
+
+#include <vdisk/io/read.hpp>
+
+namespace vdisk {
+
+namespace io {
+
+/// Copies what the guest sees at [at, at + length) to `home` in the file: the rest of a block that
+/// is written in part. Past the end of the disk there are zeros.
+template <WritableImage I, class Below>
+Status fill(I& image, uint64_t at, uint64_t home, uint64_t length, MutBytes scratch,
+            Below&& below) {
+    while (length > 0) {
+        const MutBytes piece =
+            scratch.first(length < scratch.size() ? static_cast<size_t>(length) : scratch.size());
+        const uint64_t rest = at < image.size() ? image.size() - at : 0;
+        const size_t inside = rest < piece.size() ? static_cast<size_t>(rest) : piece.size();
+        if (const Status got = read(image, at, piece.first(inside), below); !got) return got;
+        if (const Status tail = Zeros{}(at, piece.subspan(inside)); !tail) return tail;
+        if (const Status put = image.storage().write(home, piece); !put) return put;
+        at += piece.size();
+        home += piece.size();
+        length -= piece.size();
+    }
+    return {};
+}
+
+}  // namespace io
+
+/// Writes the guest bytes from `at`. Blocks that are new and written in part are filled up from
+/// what was there, `below` included, through `scratch` (any size; a block is good). Durable after
+/// flush. After a failure every byte of the range is old or new.
+template <WritableImage I, class Below = Zeros>
+Status write(I& image, uint64_t at, Bytes in, MutBytes scratch, Below&& below = {}) {
+    if (!fits(at, in.size(), image.size())) return invalid("write: past the end of the disk");
+    if (scratch.empty()) return invalid("write: no scratch memory");
+    while (!in.empty()) {
+        const Result<Placement> p = image.place(at, in.size());
+        if (!p) return p.error();
+        const Bytes piece = in.first(static_cast<size_t>(p->length));
+        if (p->fresh) {
+            Status filled = io::fill(image, at - p->head, p->at - p->head, p->head, scratch, below);
+            if (filled) {
+                filled =
+                    io::fill(image, at + p->length, p->at + p->length, p->tail, scratch, below);
+            }
+            if (!filled) return filled;
+        }
+        if (const Status put = image.storage().write(p->at, piece); !put) return put;
+        if (const Status shown = image.commit(at, *p); !shown) return shown;
+        at += piece.size();
+        in = in.subspan(piece.size());
+    }
+    return {};
+}
+
+}  // namespace vdisk
