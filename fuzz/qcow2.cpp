@@ -11,8 +11,8 @@ using namespace vdisk;
 
 static void explore(fuzz::Both<Qcow2>& image, Bytes input) {
     if (image.memory->layout().has_data_file) {  // the image is its own data file
-        image.memory->attach_data_file(MemoryStorage(input));
-        image.file->attach_data_file({MemoryStorage(input)});
+        static_cast<void>(image.memory->attach_data_file(MemoryStorage(input)));
+        static_cast<void>(image.file->attach_data_file({MemoryStorage(input)}));
     }
     fuzz::Walk(*image.memory, *image.file);
     std::vector<std::string> ids;

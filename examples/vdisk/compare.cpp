@@ -36,9 +36,9 @@ class Comparison {
 public:
     Comparison(const Options& options, unsigned workers)
         : options_(options),
-          lefts_(open_disks(options.left, workers + 1, cannot_open)),
-          rights_(open_disks(options.right, workers + 1, cannot_open)),
-          buffers_(workers) {
+          lefts_(open_disks(options.left, workers + 1, cannot_open, memory_budget / 2)),
+          rights_(open_disks(options.right, workers + 1, cannot_open, memory_budget / 2)),
+          buffers_(std::min(lefts_.size(), rights_.size()) - 1) {
         for (auto& buffer : buffers_) {
             if (!buffer.reserve(size_t{512} << 10)) throw Failure{"no memory", cannot_read};
         }

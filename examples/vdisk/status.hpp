@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include <vdisk/io/walk.hpp>
+
 #include "tool.hpp"
 
 namespace tool {
@@ -34,9 +36,12 @@ public:
     /// Calls `visit(at, status)` for [at, at + length), in order.
     template <class Visit>
     vdisk::Status walk(uint64_t at, uint64_t length, Visit&& visit) {
+        vdisk::Window window;
         while (length > 0) {
-            const vdisk::Result<Status> status = this->at(at, length);
+            const uint64_t asked = window.of(length);
+            const vdisk::Result<Status> status = this->at(at, asked);
             if (!status) return status.error();
+            window.answered(status->length, asked);
             visit(at, *status);
             at += status->length;
             length -= status->length;

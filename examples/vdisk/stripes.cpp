@@ -103,7 +103,29 @@ Status work_through(Stripes& stripes, unsigned workers, const Work& work) {
 
 unsigned default_workers() { return std::clamp(std::thread::hardware_concurrency(), 1U, 8U); }
 
-std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code) {
+namespace {
+
+// How many disks like this one fit into `budget` bytes, at least two: the tables of every layer,
+// one compressed block and its packed bytes, a buffer to copy through.
+unsigned affordable(const Disk& disk, size_t budget) {
+    size_t cost = size_t{512} << 10;
+    size_t block = 0;
+    for (const auto& layer : disk.layers()) {
+        cost += size_t{64} << 10;
+        block = std::max(block, layer.image.visit([](const auto& image) -> size_t {
+            if constexpr (requires { image.layout().cluster_size(); }) {
+                return static_cast<size_t>(image.layout().cluster_size());
+            } else {
+                return 0;
+            }
+        }));
+    }
+    return static_cast<unsigned>(std::clamp<size_t>(budget / (cost + 3 * block), 2, 64));
+}
+
+}  // namespace
+
+std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code, size_t budget) {
     const auto top = open_file(input.file);
     if (!top) throw failure(input.file, top.error(), exit_code);
     // It gives everyone the same open files, whatever becomes of their names meanwhile.
@@ -121,6 +143,7 @@ std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code) 
             const std::string& name = gate.last().empty() ? input.file : gate.last();
             throw failure(name, disk.error(), exit_code);
         }
+        count = std::min(count, affordable(*disk, budget));
         disks.push_back(*std::move(disk));
     }
     return disks;

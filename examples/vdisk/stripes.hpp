@@ -80,7 +80,12 @@ vdisk::Status work_through(Stripes& stripes, unsigned workers, const Work& work)
 /// How many threads this machine deserves: its processors, at most 8.
 unsigned default_workers();
 
-/// The image, opened `count` times over the same files, so that each thread has its own.
-std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code = 1);
+/// What the disks of one image may take of memory together, about: the tool stays below 32 MiB.
+inline constexpr size_t memory_budget = size_t{22} << 20;
+
+/// The image, opened up to `count` times over the same files, so that each thread has its own: as
+/// often as `budget` allows, but twice at least.
+std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code = 1,
+                             size_t budget = memory_budget);
 
 }  // namespace tool

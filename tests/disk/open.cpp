@@ -98,6 +98,41 @@ TEST_CASE("probe: a failing storage is no raw disk", "[probe]") {
     }
 }
 
+namespace {
+
+// Claims every file, or fails to read it.
+template <int N, bool fails = false>
+struct Claims {
+    static constexpr std::string_view name = N == 1 ? "one" : "two";
+    template <Storage S>
+    static Result<bool> detect(const S& /*storage*/) {
+        if (fails) return fail(Errc::io, "claims: cannot read");
+        return true;
+    }
+};
+
+template <class... Formats>
+std::string probed_as() {
+    const auto found = probe(MemoryStorage({}), FormatList<Formats...>{});
+    return found ? std::string(*found) : found.error().what;
+}
+
+}  // namespace
+
+TEST_CASE("probe: what two formats claim is nobody's", "[probe]") {
+    using One = Claims<1>;
+    using Two = Claims<2>;
+    using Broken = Claims<2, true>;
+    CHECK(probed_as<One>() == "one");
+    CHECK(probed_as<Raw, Qcow, Two, Qcow2>() == "two");
+    const auto both = probe(MemoryStorage({}), FormatList<One, Qcow, Two>{});
+    REQUIRE_FALSE(both);
+    CHECK(both.error().code == Errc::ambiguous);
+    CHECK(probed_as<Broken>() == "claims: cannot read");
+    CHECK(probed_as<One, Broken>() == "claims: cannot read");
+    CHECK(probed_as<Broken, One>() == "claims: cannot read");
+}
+
 TEST_CASE("gate: by default nothing gets through", "[gate]") {
     using Image = SystemImage<MemoryStorage>;
     DenyAll<MemoryStorage> gate;

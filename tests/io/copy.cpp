@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <vdisk/io/copy.hpp>
+#include <vdisk/storage/counting.hpp>
 #include <vdisk/storage/faulty.hpp>
 
 #include "catch.hpp"
@@ -161,6 +162,26 @@ TEST_CASE("copy: every failure of the target is reported", "[copy][faults]") {
             if (fault.fired) continue;
             CHECK(n > 10);
             break;
+        }
+    }
+}
+
+TEST_CASE("copy: a run of zeros exactly as long as asked for is left out", "[copy][sparse]") {
+    constexpr size_t size = 65536;
+    for (const uint32_t sparse : {512u, 4096u, 8192u}) {
+        for (const size_t zeros : {size_t{sparse} - 512, size_t{sparse}}) {
+            for (const size_t at : {size_t{0}, size_t{16384}, size - zeros}) {
+                CAPTURE(sparse, zeros, at);
+                File bytes(size, byte{1});
+                std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(at), zeros, byte{0});
+                GrowableMemory memory{File(size)};
+                Counters counters;
+                CountingStorage target(Borrowed<GrowableMemory>(memory), counters);
+                REQUIRE(io::write_sparse(target, 0, bytes, sparse));
+                CHECK(std::ranges::equal(memory.bytes(), bytes));
+                // Zeros are looked for in steps of 4 KiB: fewer, behind the start, are not seen.
+                CHECK(counters.written_bytes == (zeros == sparse ? size - zeros : size));
+            }
         }
     }
 }

@@ -198,3 +198,15 @@ TEST_CASE("metadata: 64 TiB in one page", "[metadata][qcow2]") {
     CHECK(image->lookup(1_TiB, 1_GiB)->kind == Kind::absent);
     CHECK(budget.peak <= 1024);
 }
+
+TEST_CASE("metadata: a page in use survives scans", "[metadata]") {
+    const File file(256 * 512);
+    Counters counters;
+    using Counted = Metadata<CountingStorage<PagedMemory>, Heap>;
+    const auto tables = value_of(Counted::make({PagedMemory(file), counters}, {9, 3}, Heap{}));
+    for (uint64_t page = 1; page != 256; ++page) {
+        REQUIRE(tables.be64(0));
+        REQUIRE(tables.be64(page * 512));
+    }
+    CHECK(counters.reads <= 255 + 2);  // the hot page once, or twice where the clock began with it
+}

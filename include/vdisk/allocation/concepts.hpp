@@ -29,18 +29,21 @@ public:
         std::swap(bytes_, other.bytes_);
         return *this;
     }
-    ~Buffer() {
-        if (!bytes_.empty()) allocation_.deallocate(bytes_);
-    }
+    ~Buffer() { release(); }
 
     /// At least `size` bytes; what was in the buffer is lost when it has to grow.
     Result<MutBytes> reserve(size_t size) {
         if (bytes_.size() >= size) return bytes_.first(size);
-        if (!bytes_.empty()) allocation_.deallocate(std::exchange(bytes_, {}));
+        release();
         auto fresh = allocation_.allocate(size, alignof(std::max_align_t));
         if (!fresh) return fresh.error();
         bytes_ = *fresh;
         return bytes_;
+    }
+
+    /// Gives the memory back now.
+    void release() {
+        if (!bytes_.empty()) allocation_.deallocate(std::exchange(bytes_, {}));
     }
 
     [[nodiscard]] MutBytes bytes() const { return bytes_; }

@@ -30,17 +30,17 @@ public:
     /// Opens `storage` as the named format. Errc::not_found if no format has that name.
     static Result<AnyImage> open(std::string_view format, S storage, OpenOptions options = {},
                                  A allocation = A{}, C codec = C{}) {
-        std::optional<Result<AnyImage>> opened;
+        Result<AnyImage> opened = fail(Errc::not_found, "open: unknown format name");
         const auto attempt = [&]<class Format>(std::type_identity<Format>) {
-            if (opened || format != Format::name) return;
+            if (format != Format::name) return false;
             auto image =
                 Format::open(std::move(storage), options, std::move(allocation), std::move(codec));
-            if (image) opened.emplace(AnyImage(Format::name, *std::move(image)));
-            else opened.emplace(image.error());
+            if (image) opened = AnyImage(Format::name, *std::move(image));
+            else opened = image.error();
+            return true;
         };
-        (attempt(std::type_identity<Formats>{}), ...);
-        if (!opened) return fail(Errc::not_found, "open: unknown format name");
-        return *std::move(opened);
+        static_cast<void>((attempt(std::type_identity<Formats>{}) || ...));
+        return opened;
     }
 
     /// The format's name, as qemu-img spells it.
@@ -82,6 +82,19 @@ public:
         });
     }
 
+    /// True if `unpack` has taken memory; `release` gives it back until the next block.
+    [[nodiscard]] bool holds_memory() const {
+        return visit([](const auto& image) {
+            if constexpr (requires { image.holds_memory(); }) return image.holds_memory();
+            else return false;
+        });
+    }
+    void release() const {
+        visit([](const auto& image) {
+            if constexpr (requires { image.release(); }) image.release();
+        });
+    }
+
     /// The name of the backing file in the image file; empty where there is none.
     [[nodiscard]] Text backing_file() const {
         return visit([](const auto& image) -> Text {
@@ -113,8 +126,7 @@ public:
     Status attach_data_file(S storage) {
         return visit([&](auto& image) -> Status {
             if constexpr (requires { image.attach_data_file(std::move(storage)); }) {
-                image.attach_data_file(std::move(storage));
-                return {};
+                return image.attach_data_file(std::move(storage));
             } else {
                 return unsupported("open: this format has no external data file");
             }

@@ -7,6 +7,7 @@
 
 #include <vdisk/disk/gate.hpp>
 #include <vdisk/disk/probe.hpp>
+#include <vdisk/io/walk.hpp>
 
 namespace vdisk {
 
@@ -47,7 +48,7 @@ public:
     }
     Result<Extent> survey(uint64_t at, uint64_t length) const {
         return find(at, length, [](const I& image, uint64_t from, uint64_t n) {
-            return image.survey(from, n);
+            return vdisk::survey(image, from, n);
         });
     }
 
@@ -55,14 +56,17 @@ public:
     Status read_from(size_t depth, uint64_t at, MutBytes out) const {
         if (depth == layers_.size()) return Zeros{}(at, out);
         const I& image = layers_[depth].image;
-        // A layer that is shorter than the one above reads as zeros past its end.
-        const uint64_t rest = at < image.size() ? image.size() - at : 0;
-        const size_t inside = rest < out.size() ? static_cast<size_t>(rest) : out.size();
-        if (const Status tail = Zeros{}(at + inside, out.subspan(inside)); !tail || inside == 0)
-            return tail;
-        return read(image, at, out.first(inside), [this, depth](uint64_t from, MutBytes piece) {
+        const auto below = [this, depth](uint64_t from, MutBytes piece) {
             return read_from(depth + 1, from, piece);
-        });
+        };
+        Status got = read_clipped(image, at, out, below);
+        if constexpr (requires { image.release(); }) {
+            // One layer at a time holds the memory that unpacking takes, however many there are.
+            if (depth != unpacking_ && image.holds_memory()) {
+                layers_[std::exchange(unpacking_, depth)].image.release();
+            }
+        }
+        return got;
     }
 
 private:
@@ -84,6 +88,7 @@ private:
     }
 
     std::vector<Layer<I, Origin>> layers_;
+    mutable size_t unpacking_ = 0;  ///< the layer that unpacked last
 };
 
 /// Fills `out` with the guest bytes from `at`.

@@ -56,8 +56,10 @@ Status attach_data_file(I& image, G& gate, const Origin& origin) {
 
 /// Opens the chain that begins with `top`. Every other file comes from `gate`; its format comes
 /// from the image that names it. Chains that are too long or lead back to themselves are refused.
-template <class I, class Origin, class S, Gate<S> G>
-Result<Chain<I, Origin>> open_chain(Opened<S, Origin> top, G& gate, const ChainOptions& options) {
+/// Every image gets a copy of `allocation`, and a codec of its own.
+template <class I, class Origin, class S, Gate<S> G, class... A>
+Result<Chain<I, Origin>> open_chain(Opened<S, Origin> top, G& gate, const ChainOptions& options,
+                                    const A&... allocation) {
     const Result<std::string_view> top_format = format_of<typename I::List>(top.storage, options);
     if (!top_format) return top_format.error();
     std::array<char, chain::max_name> format_buffer{};
@@ -71,7 +73,7 @@ Result<Chain<I, Origin>> open_chain(Opened<S, Origin> top, G& gate, const ChainO
         for (const auto& layer : layers) {
             if (layer.origin == file.origin) return corrupt("open: the backing files form a loop");
         }
-        auto image = I::open(format, std::move(file.storage), options.open);
+        auto image = I::open(format, std::move(file.storage), options.open, allocation...);
         if (!image) return image.error();
         if (layers.empty() && !options.snapshot.empty()) {
             const Status chosen = image->select_snapshot(options.snapshot);

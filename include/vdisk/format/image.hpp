@@ -2,8 +2,9 @@
 // What a format must answer. A format says where bytes are; it never moves guest data.
 //
 // Threads: an image locks nothing. `lookup` and `read` may run in several threads at once where
-// its tables are read in place (Image::in_place) and no block is compressed; in all other cases
-// give each thread an image of its own (they are small, and share the storage handle).
+// its tables are read in place (Image::in_place), no block is compressed and the storage may be
+// read by several threads (its header says so); in all other cases give each thread an image of
+// its own (they are small, and share the storage handle).
 #pragma once
 
 #include <concepts>

@@ -2,6 +2,7 @@
 // Reads and unpacks compressed blocks, and keeps the last one: guests read a block in pieces.
 #pragma once
 
+#include <concepts>
 #include <cstring>
 
 #include <vdisk/allocation/concepts.hpp>
@@ -23,6 +24,7 @@ public:
     template <Storage S>
     Status unpack(const S& storage, const Extent& extent, MutBytes out) {
         const Extent::Packed& packed = extent.packed;
+        in_use_ = true;
         if (held_at_ != extent.at || held_ != key(packed)) {
             // A whole block goes straight to the caller; there is no piece left to keep.
             if (out.size() == packed.unit) return fill(storage, extent, out);
@@ -37,6 +39,18 @@ public:
         }
         std::memcpy(out.data(), block_.bytes().data() + packed.skip, out.size());
         return {};
+    }
+
+    /// True from the first block on until `release`.
+    [[nodiscard]] bool in_use() const { return in_use_; }
+
+    /// Gives all memory back, the codec's included; the next block takes it again.
+    void release() {
+        stored_.release();
+        block_.release();
+        if constexpr (std::default_initializable<C>) codec_ = C{};
+        held_ = {};
+        in_use_ = false;
     }
 
 private:
@@ -67,6 +81,7 @@ private:
     Buffer<A> block_;
     uint64_t held_at_ = 0;
     Extent::Packed held_ = {};  ///< which block `block_` holds; unit 0 = none
+    bool in_use_ = false;
 };
 
 }  // namespace vdisk

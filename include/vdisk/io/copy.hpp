@@ -9,7 +9,8 @@
 namespace vdisk {
 
 struct CopyOptions {
-    uint32_t sparse = 4096;      ///< so many bytes of zeros, or more, become a hole; 0 = never
+    uint32_t sparse = 4096;  ///< so many bytes of zeros, or more, become a hole; 0: only what the
+                             ///< source does not store
     bool target_is_zero = true;  ///< the target reads as zeros where nothing is written
 };
 

@@ -51,4 +51,25 @@ Status read(const I& image, uint64_t at, MutBytes out, Below&& below = {}) {
     return {};
 }
 
+/// As read, but what is past the end of the image reads as zeros: a parent may be shorter than its
+/// child.
+template <Image I, class Below = Zeros>
+Status read_clipped(const I& image, uint64_t at, MutBytes out, Below&& below = {}) {
+    const uint64_t rest = at < image.size() ? image.size() - at : 0;
+    const size_t inside = rest < out.size() ? static_cast<size_t>(rest) : out.size();
+    const Status tail = Zeros{}(at + inside, out.subspan(inside));
+    if (!tail || inside == 0) return tail;
+    return read(image, at, out.first(inside), below);
+}
+
+/// What is below a child of `parent`, which must outlive it: `read(child, at, out,
+/// Parent{parent})`.
+template <Image I>
+struct Parent {
+    const I& image;
+    Status operator()(uint64_t at, MutBytes out) const { return read_clipped(image, at, out); }
+};
+template <Image I>
+Parent(const I&) -> Parent<I>;
+
 }  // namespace vdisk

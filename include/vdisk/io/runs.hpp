@@ -16,14 +16,12 @@ struct Run {
 
 /// The runs of [at, end) of a disk, in order; what is past the end of the disk is Kind::zero.
 ///
-/// It asks for `least` bytes, and for twice as many whenever the answer was as long as the
-/// question. So 64 TiB of nothing cost a few calls, while fragments far down a chain do not make
-/// all layers above look through the whole disk for each of them.
+/// It looks ahead as far as Window says, `least` bytes or more.
 template <Mapped M>
 class Runs {
 public:
     Runs(const M& disk, uint64_t at, uint64_t end, uint64_t least)
-        : disk_(&disk), at_(at), end_(end), least_(least), window_(least) {}
+        : disk_(&disk), at_(at), end_(end), window_(least) {}
 
     [[nodiscard]] uint64_t at() const { return at_; }
     [[nodiscard]] bool done() const { return at_ >= end_; }
@@ -34,11 +32,10 @@ public:
         uint64_t length = end_ - at_;
         if (at_ >= disk_->size()) return run_ = {Kind::zero, length};
         if (length > disk_->size() - at_) length = disk_->size() - at_;
-        if (length > window_) length = window_;
+        length = window_.of(length);
         const Result<Extent> extent = survey(*disk_, at_, length);
         if (!extent) return extent.error();
-        if (extent->length < length) window_ = least_;
-        else if (window_ <= ~uint64_t{0} / 2) window_ *= 2;
+        window_.answered(extent->length, length);
         return run_ = {extent->kind, extent->length};
     }
 
@@ -52,8 +49,7 @@ private:
     const M* disk_;
     uint64_t at_;
     uint64_t end_;
-    uint64_t least_;
-    uint64_t window_;
+    Window window_;
     Run run_;
 };
 

@@ -210,4 +210,37 @@ TEST_CASE("qcow: a file may end inside its last cluster", "[qcow][eof]") {
     }
 }
 
+TEST_CASE("qcow: the last L1 entry counts where it is partly used", "[qcow][hostile]") {
+    const Built image = build(plain());  // two L1 entries and a part of the third
+    const uint64_t end = image.file.size();
+    File file = image.file;
+    SECTION("an L2 table on top of it") {
+        set_be64(file, image.l1_at, image.l1_at + 16);
+        check_refusal(judge<Qcow>(file), corrupt,
+                      "qcow: L2 table overlaps the header or the L1 table");
+    }
+    SECTION("the file ends before it") {
+        file.resize(end + 23);
+        set_be64(file, 40, end);
+        check_refusal(judge<Qcow>(file), corrupt, l1_past_end);
+        file.resize(end + 24);
+        CHECK(judge<Qcow>(file).bytes == File(600_KiB));
+    }
+}
+
+TEST_CASE("qcow: no L2 table in the header, wherever the L1 table is", "[qcow][hostile]") {
+    File file = build(plain()).file;
+    const uint64_t l1_at = (file.size() + 511) / 512 * 512;
+    file.resize(l1_at + 24);
+    set_be64(file, 40, l1_at);
+    for (const uint64_t at : {1u, 8u, 47u}) {
+        CAPTURE(at);
+        set_be64(file, l1_at, at);
+        check_refusal(judge<Qcow>(file), corrupt,
+                      "qcow: L2 table overlaps the header or the L1 table");
+    }
+    set_be64(file, l1_at, 48);
+    CHECK(rule(judge<Qcow>(file)) == "");
+}
+
 }  // namespace vdisk::test

@@ -29,7 +29,7 @@ constexpr qcow::CreateOptions small{.size = disk_size, .cluster_bits = 10, .l2_b
 
 // The byte the guest finds below a base image, or in the parent of the tests.
 byte parent_byte(uint64_t at) { return byte(at / 512 * 7 + 1); }
-struct Parent {
+struct Striped {
     Status operator()(uint64_t at, MutBytes out) const {
         for (size_t i = 0; i < out.size(); ++i) out[i] = parent_byte(at + i);
         return {};
@@ -38,7 +38,7 @@ struct Parent {
 
 std::vector<byte> parent_disk() {
     std::vector<byte> disk(disk_size);
-    REQUIRE(Parent{}(0, disk));
+    REQUIRE(Striped{}(0, disk));
     return disk;
 }
 
@@ -46,7 +46,7 @@ std::vector<byte> guest(const std::vector<byte>& file) {
     const auto image = Reader::open(MemoryStorage(file));
     REQUIRE(image);
     std::vector<byte> disk(static_cast<size_t>(image->size()));
-    REQUIRE(read(*image, 0, disk, Parent{}));
+    REQUIRE(read(*image, 0, disk, Striped{}));
     return disk;
 }
 
@@ -69,7 +69,7 @@ void overwrite(std::vector<byte>& disk, const Piece& piece) {
 template <class W>
 Status put(W& writer, const Piece& piece, size_t scratch_size = 700) {
     std::vector<byte> scratch(scratch_size);
-    return write(writer, piece.at, piece.bytes, scratch, Parent{});
+    return write(writer, piece.at, piece.bytes, scratch, Striped{});
 }
 
 }  // namespace
@@ -90,7 +90,7 @@ TEST_CASE("qcow: random writes read back, whatever the cache", "[qcow][write]") 
                 overwrite(model, piece);
                 if (step % 10 == 0) REQUIRE(writer->flush());
                 std::vector<byte> seen(disk_size);
-                REQUIRE(read(*writer, 0, seen, Parent{}));
+                REQUIRE(read(*writer, 0, seen, Striped{}));
                 REQUIRE(seen == model);
             }
             REQUIRE(writer->flush());
@@ -220,7 +220,7 @@ Outcome cut(unsigned seed, uint64_t forgotten) {
         const auto image = Reader::open(MemoryStorage(state.files[0]));
         if (!image) return image.error();
         std::vector<byte> seen(disk_size);
-        if (const Status got = read(*image, 0, seen, Parent{}); !got) return got;
+        if (const Status got = read(*image, 0, seen, Striped{}); !got) return got;
         size_t oldest = 0;
         for (const auto& [events, step] : flushed) {
             if (events <= state.events) oldest = step;

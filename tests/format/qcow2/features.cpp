@@ -147,8 +147,7 @@ TEST_CASE("qcow2: an external data file", "[qcow2][data-file]") {
     Built built = build(spec);
     const auto attach = [&](auto& image) -> Status {
         using S = std::remove_cvref_t<decltype(image.file())>;
-        image.attach_data_file(S(Bytes(built.data_file)));
-        return {};
+        return image.attach_data_file(S(Bytes(built.data_file)));
     };
     const auto read_it = [&] { return judge<Qcow2>(built.file, Purpose::data, attach); };
     SECTION("attached") {
@@ -191,4 +190,13 @@ TEST_CASE("qcow2: the first cluster of a data file is at home at 0", "[qcow2][da
     CHECK(at(1_KiB) == 1_KiB);    // data
     CHECK(at(10_KiB) == 10_KiB);  // absent
     CHECK(at(18_KiB) == 18_KiB);  // zeros
+}
+
+TEST_CASE("qcow2: a data file for an image that has none is refused", "[qcow2][data-file]") {
+    const Built built = build(small());
+    auto image = value_of(open_as_qcow2(MemoryStorage(built.file), Purpose::data));
+    CHECK(image.attach_data_file(MemoryStorage(built.file)).error().code == Errc::invalid);
+    File seen(built.guest.bytes.size());
+    REQUIRE(read(image, 0, seen));
+    CHECK(seen == built.guest.bytes);
 }

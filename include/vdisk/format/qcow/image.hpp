@@ -51,6 +51,9 @@ public:
     Status unpack(const Extent& extent, MutBytes out) const {
         return unpacker_.unpack(file(), extent, out);
     }
+    /// True if `unpack` has taken memory; `release` gives it back until the next block.
+    [[nodiscard]] bool holds_memory() const { return unpacker_.in_use(); }
+    void release() const { unpacker_.release(); }
 
 protected:
     [[nodiscard]] Tables& tables() { return tables_; }

@@ -6,13 +6,19 @@
 
 namespace vdisk::qcow2 {
 
+/// Real images have a handful; a cluster could hold a quarter of a million.
+inline constexpr uint32_t max_extensions = 1024;
+
 /// Calls `visit(type, text) -> Status` for every header extension, unknown ones included, up to
 /// the end marker. `text` is where its data lies.
 template <class Tables, class Visit>
 Status each_extension(const Tables& tables, const Layout& layout, Visit&& visit) {
     uint64_t at = layout.extensions_at;
     const uint64_t end = layout.extensions_end;
-    while (fits(at, sizeof(ExtensionHeader), end)) {
+    for (uint32_t n = 0; fits(at, sizeof(ExtensionHeader), end); ++n) {
+        if (n == max_extensions) {
+            return fail(Errc::limit, "qcow2: more than 1024 header extensions", {Error::none, at});
+        }
         const auto raw = tables.entries(at, sizeof(ExtensionHeader));
         if (!raw) return raw.error();
         const auto header = load<ExtensionHeader>(*raw);
@@ -83,9 +89,10 @@ Result<bool> feature_name(const S& storage, uint8_t kind, uint8_t bit, FeatureNa
     const Status walked =
         each_extension(Direct{storage}, layout, [&](uint32_t type, Text text) -> Status {
             if (type != extension::feature_names) return {};
-            for (uint32_t i = 0; i + sizeof(FeatureName) <= text.length && !known;
-                 i += static_cast<uint32_t>(sizeof(FeatureName))) {
-                const auto row = load<FeatureName>(storage, text.at + i);
+            constexpr uint32_t most = 3 * 64;  // a row per kind and bit
+            const auto rows = static_cast<uint32_t>(text.length / sizeof(FeatureName));
+            for (uint32_t i = 0; i < (rows < most ? rows : most) && !known; ++i) {
+                const auto row = load<FeatureName>(storage, text.at + i * sizeof(FeatureName));
                 if (!row) return row.error();
                 known = row->kind == kind && row->bit == bit;
                 if (known) out = *row;

@@ -61,7 +61,11 @@ public:
     [[nodiscard]] Text backing_format() const { return layout_.backing_format; }
 
     /// Gives an image with an external data file that file. Without it data cannot be read.
-    void attach_data_file(S storage) { data_file_.emplace(std::move(storage)); }
+    Status attach_data_file(S storage) {
+        if (!layout_.has_data_file) return invalid("qcow2: the image has no external data file");
+        data_file_.emplace(std::move(storage));
+        return {};
+    }
 
     /// Makes the image show the snapshot with this id or, failing that, name.
     Status select_snapshot(std::string_view id_or_name) {
@@ -88,6 +92,9 @@ public:
     Status unpack(const Extent& extent, MutBytes out) const {
         return unpacker_.unpack(file(), extent, out);
     }
+    /// True if `unpack` has taken memory; `release` gives it back until the next block.
+    [[nodiscard]] bool holds_memory() const { return unpacker_.in_use(); }
+    void release() const { unpacker_.release(); }
 
 private:
     Image(const Layout& layout, Tables tables, A allocation, C codec)
@@ -130,10 +137,24 @@ private:
         const uint64_t entry_at = *table + (index << (layout_.extended_l2 ? 4 : 3));
         const auto entry = tables_.be64(entry_at);
         if (!entry) return entry.error();
+        if (*entry == 0 && !layout_.extended_l2) return empty_entries(at, entry_at);
         if (!layout_.extended_l2) return lookup::cluster(where, *entry, at, entry_at);
         const auto bitmap = tables_.be64(entry_at + 8);
         if (!bitmap) return bitmap.error();
         return lookup::subclusters(where, *entry, *bitmap, at, entry_at);
+    }
+
+    // Entries of 0 are read many at a time: a sparse disk is made of them. Reaches to the end of
+    // the L2 table at most.
+    Result<Extent> empty_entries(uint64_t at, uint64_t entry_at) const {
+        const uint64_t table_end =
+            align_down(entry_at, layout_.cluster_bits) + layout_.cluster_size();
+        const auto run = tables_.entries(entry_at, table_end - entry_at);
+        if (!run) return run.error();
+        uint64_t empty = 1;
+        while ((empty + 1) * 8 <= run->size() && load_be64(run->data() + empty * 8) == 0) ++empty;
+        const uint64_t in_cluster = at & (layout_.cluster_size() - 1);
+        return Extent{.kind = Kind::absent, .length = (empty << layout_.cluster_bits) - in_cluster};
     }
 
     Layout layout_;

@@ -12,7 +12,7 @@ namespace vdisk::qcow2 {
 
 /// What `Error::what` is for an image that needs features nobody here knows; `Error::value` is the
 /// set of their bits. feature_name() finds what the image calls them.
-inline constexpr const char* unknown_features = "qcow2: unknown incompatible features";
+inline constexpr char unknown_features[] = "qcow2: unknown incompatible features";
 
 inline constexpr uint64_t max_l1_bytes = 32_MiB;
 inline constexpr uint64_t max_refcount_table_bytes = 8_MiB;
@@ -77,10 +77,11 @@ inline Status check_l1(const Layout& layout, L1 l1, uint64_t size, uint64_t file
     if (l1.entries < blocks(size, layout.l1_shift())) {
         return corrupt("qcow2: L1 table is too small for the disk size", {l1.entries});
     }
+    if (l1.entries == 0) return {};
     if (!is_aligned(l1.at, layout.cluster_bits)) {
         return corrupt("qcow2: L1 table offset is not a multiple of the cluster size", where);
     }
-    if (l1.entries > 0 && l1.at == 0) return corrupt("qcow2: L1 table overlaps the header", where);
+    if (l1.at == 0) return corrupt("qcow2: L1 table overlaps the header", where);
     if (!fits(l1.at, uint64_t{l1.entries} * 8, file_size)) {
         return corrupt("qcow2: L1 table ends past the end of the file", where);
     }

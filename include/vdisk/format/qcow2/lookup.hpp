@@ -67,14 +67,16 @@ inline Result<Extent> compressed(const Where& w, uint64_t e, uint64_t guest, Fou
                              .packing = layout.packing}};
 }
 
+inline Error unaligned(Found where) {
+    return corrupt("qcow2: cluster offset is not a multiple of the cluster size", where);
+}
+
 /// A run inside a cluster that is stored as it is. The last cluster of a file may be cut short:
 /// what is missing reads as zeros.
 inline Result<Extent> stored(const Where& w, uint64_t host, uint64_t guest, uint64_t length,
                              Found where) {
     const Layout& layout = w.layout;
-    if (!is_aligned(host, layout.cluster_bits)) {
-        return corrupt("qcow2: cluster offset is not a multiple of the cluster size", where);
-    }
+    if (!is_aligned(host, layout.cluster_bits)) return unaligned(where);
     if (layout.has_data_file) {
         if (host != align_down(guest, layout.cluster_bits)) {
             return corrupt("qcow2: cluster in the data file is not at its guest offset", where);
@@ -121,6 +123,7 @@ inline Result<Extent> subclusters(const Where& w, uint64_t e, uint64_t bitmap, u
         return (uint64_t{first + run} << sub_bits) - in_cluster;
     };
     if ((allocated >> first & 1) != 0) return stored(w, host, guest, run_of(allocated), where);
+    if (!is_aligned(host, w.layout.cluster_bits)) return unaligned(where);
     const bool is_zero = (zero >> first & 1) != 0;
     return Extent{.kind = is_zero ? Kind::zero : Kind::absent,
                   .at = has_home(w.layout, e) ? host + in_cluster : 0,
@@ -138,6 +141,7 @@ inline Result<Extent> cluster(const Where& w, uint64_t e, uint64_t guest, uint64
     const uint64_t rest = layout.cluster_size() - in_cluster;
     if ((e & entry::zero) != 0) {
         if (layout.version < 3) return corrupt("qcow2: zero flag in a version 2 image", where);
+        if (!is_aligned(host, layout.cluster_bits)) return unaligned(where);
         return Extent{.kind = Kind::zero, .at = host == 0 ? 0 : host + in_cluster, .length = rest};
     }
     if (!has_home(layout, e)) return Extent{.kind = Kind::absent, .length = rest};

@@ -23,7 +23,8 @@ struct Snapshot {
     uint64_t end = 0;  ///< where the next entry stands
 };
 
-/// Reads the entry at `at`.
+/// Reads the entry at `at`. Version 3 demands 16 bytes of extra data, but images that were upgraded
+/// lack them: what is missing is as in version 2, where the disk size is the current one.
 template <Storage S>
 Result<Snapshot> load_snapshot(const S& storage, const Layout& layout, uint64_t at) {
     const Error cut =
@@ -42,9 +43,6 @@ Result<Snapshot> load_snapshot(const S& storage, const Layout& layout, uint64_t 
     const uint32_t extra_size = h->extra_data_size.value();
     if (extra_size > max_snapshot_extra) {
         return fail(Errc::limit, "qcow2: too much extra data in a snapshot", {extra_size, at + 36});
-    }
-    if (layout.version >= 3 && extra_size < 16) {
-        return corrupt("qcow2: snapshot lacks its extra data", {extra_size, at + 36});
     }
     const uint64_t extra_at = at + sizeof(SnapshotHeader);
     out.id = {extra_at + extra_size, h->id_str_size.value()};
