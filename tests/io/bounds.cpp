@@ -43,7 +43,7 @@ Tower tower(uint64_t empty, uint64_t fragments, uint64_t layers = 1) {
 
 void step_over(const Tower& disk, uint64_t least) {
     Runs runs(disk, 0, disk.size(), least);
-    while (!runs.done()) runs.advance(value_of(runs.here()).length);
+    while (!runs.done() && disk.lookups < 100000) runs.advance(value_of(runs.here()).length);
 }
 
 void walk_over(const Tower& disk) {
@@ -60,8 +60,8 @@ void walk_over(const Tower& disk) {
 
 TEST_CASE("lookup: ends after so many blocks", "[bounds]") {
     uint64_t calls = 0;
-    const auto run = coalesce(0, ~uint64_t{0}, [&](uint64_t) -> Result<Extent> {
-        ++calls;
+    const auto run = coalesce(0, ~uint64_t{0}, [&](uint64_t, uint64_t) -> Result<Extent> {
+        if (++calls > 1 << 20) return invalid("without end");
         return Extent{.length = 512};
     });
     CHECK(calls == max_run_blocks);
@@ -69,8 +69,8 @@ TEST_CASE("lookup: ends after so many blocks", "[bounds]") {
     CHECK(max_run_blocks <= 1u << 17);
 }
 
-TEST_CASE("lookup: 2^20 clusters in one L2 table that all share", "[bounds][qcow2]") {
-    constexpr uint64_t clusters = 1 << 20, l1_entries = clusters / 64;
+TEST_CASE("lookup: 2^24 clusters in one L2 table that all share", "[bounds][qcow2]") {
+    constexpr uint64_t clusters = 1 << 24, l1_entries = clusters / 64;
     Built image = build(Qcow2Spec{.size = 32_KiB, .cluster_bits = 9, .clusters = {{5}}});
     File& file = image.file;
     const uint64_t table = get_be64(file, image.l1_at), l1_at = file.size();
@@ -87,7 +87,8 @@ TEST_CASE("lookup: 2^20 clusters in one L2 table that all share", "[bounds][qcow
         const auto extent = value_of(disk.lookup(0, disk.size()));
         CHECK(extent.kind == (entry == 0 ? Kind::absent : Kind::zero));
         CHECK(extent.length >= 32_KiB);
-        CHECK(extent.length <= (uint64_t{max_run_blocks} + 64) * 512);
+        const uint64_t at_once = entry == 0 ? 64 : 1;  // entries of 0 are taken by the sector
+        CHECK(extent.length <= max_run_blocks * at_once * 512);
     };
     check(MemoryStorage(file));
     check(PagedMemory(file));

@@ -179,7 +179,6 @@ TEST_CASE("copy: a run of zeros exactly as long as asked for is left out", "[cop
                 CountingStorage target(Borrowed<GrowableMemory>(memory), counters);
                 REQUIRE(io::write_sparse(target, 0, bytes, sparse));
                 CHECK(std::ranges::equal(memory.bytes(), bytes));
-                // Zeros are looked for in steps of 4 KiB: fewer, behind the start, are not seen.
                 CHECK(counters.written_bytes == (zeros == sparse ? size - zeros : size));
             }
         }

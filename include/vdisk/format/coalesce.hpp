@@ -14,20 +14,20 @@ namespace vdisk {
     return run.at + run.length == next.at;
 }
 
-/// So many blocks make one run at most: tables can describe far more blocks than the file has
-/// bytes, and one call has to end soon all the same.
+/// So many answers of a format make one run at most: tables can describe far more blocks than the
+/// file has bytes, and one call has to end soon all the same.
 inline constexpr uint32_t max_run_blocks = 65536;
 
-/// The longest run from `at`, at most `length`. `piece(at) -> Result<Extent>` tells what stands at
-/// `at`, up to the end of its block or beyond. A fault further on ends the run; it is reported
-/// when it is the first byte asked for.
+/// The longest run from `at`, at most `length`. `piece(at, length) -> Result<Extent>` tells what
+/// stands at `at`, up to the end of its block or beyond. A fault further on ends the run; it is
+/// reported when it is the first byte asked for.
 template <class Piece>
 Result<Extent> coalesce(uint64_t at, uint64_t length, const Piece& piece) {
-    Result<Extent> run = piece(at);
+    Result<Extent> run = piece(at, length);
     if (!run) [[unlikely]]
         return run;
     for (uint32_t n = 1; run->length < length && n < max_run_blocks; ++n) {
-        const Result<Extent> next = piece(at + run->length);
+        const Result<Extent> next = piece(at + run->length, length - run->length);
         if (!next || !continues(*run, *next)) break;
         run->length += next->length;
     }

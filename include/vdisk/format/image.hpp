@@ -21,7 +21,7 @@ namespace vdisk {
 ///
 /// `lookup(at, length)` wants 0 < length and at + length <= size(). It answers with the longest
 /// run from `at`, at most `length`, that has one kind and is contiguous in the file. The work of
-/// one call is bounded: after max_run_blocks blocks the run ends, and its neighbour may be alike.
+/// one call is bounded: after max_run_blocks answers the run ends, and its neighbour may be alike.
 template <class M>
 concept Mapped = requires(const M& m, uint64_t at, uint64_t length) {
     { m.size() } -> std::same_as<uint64_t>;

@@ -38,7 +38,7 @@ TEST_CASE("qcow2: no cluster lies in any part of a table", "[qcow2][hostile]") {
                           "qcow2: L2 table overlaps the header, L1 or refcount table");
         }
     }
-    // Where the tables end, others begin: clusters 0 and 1 become one.
+    // What follows a table may be used.
     image.file.resize(image.file.size() + cluster, byte{7});
     for (const uint64_t at : {image.l1_at, image.refcount_table_at}) {
         set_be64(image.file, image.entry_at.at(1), at + 2 * cluster);

@@ -44,7 +44,7 @@ public:
     Result<Extent> lookup(uint64_t at, uint64_t length) const {
         if (layout_.crypt_method != 0) [[unlikely]]
             return encrypted();
-        return coalesce(at, length, [this](uint64_t from) { return piece(from); });
+        return coalesce(at, length, [this](uint64_t from, uint64_t) { return piece(from); });
     }
 
     /// Fills `out` with the bytes of a compressed extent. Not for several threads at once.

@@ -85,7 +85,8 @@ public:
         if (layout_.has_data_file && !data_file_) [[unlikely]] {
             return fail(Errc::not_found, "qcow2: the external data file is not attached");
         }
-        return coalesce(at, length, [this](uint64_t from) { return piece(from); });
+        return coalesce(at, length,
+                        [this](uint64_t from, uint64_t rest) { return piece(from, rest); });
     }
 
     /// Fills `out` with the bytes of a compressed extent. Not for several threads at once.
@@ -120,7 +121,7 @@ private:
 
     // What the tables say about `at`, up to the end of its cluster or, where there is no L2 table,
     // of the whole stretch that table would map.
-    Result<Extent> piece(uint64_t at) const {
+    Result<Extent> piece(uint64_t at, uint64_t length) const {
         const Where where{layout_, l1_, file().size(), storage().size()};
         const unsigned shift = layout_.l1_shift();
         const uint64_t l1_entry_at = l1_.at + (at >> shift) * 8;
@@ -137,23 +138,24 @@ private:
         const uint64_t entry_at = *table + (index << (layout_.extended_l2 ? 4 : 3));
         const auto entry = tables_.be64(entry_at);
         if (!entry) return entry.error();
-        if (*entry == 0 && !layout_.extended_l2) return empty_entries(at, entry_at);
+        if (*entry == 0 && !layout_.extended_l2) return empty_entries(at, length, entry_at);
         if (!layout_.extended_l2) return lookup::cluster(where, *entry, at, entry_at);
         const auto bitmap = tables_.be64(entry_at + 8);
         if (!bitmap) return bitmap.error();
         return lookup::subclusters(where, *entry, *bitmap, at, entry_at);
     }
 
-    // Entries of 0 are read many at a time: a sparse disk is made of them. Reaches to the end of
-    // the L2 table at most.
-    Result<Extent> empty_entries(uint64_t at, uint64_t entry_at) const {
-        const uint64_t table_end =
-            align_down(entry_at, layout_.cluster_bits) + layout_.cluster_size();
-        const auto run = tables_.entries(entry_at, table_end - entry_at);
+    // Entries of 0 are read many at a time, a sector of them at most: a sparse disk is made of
+    // them. L2 tables begin and end with a sector.
+    Result<Extent> empty_entries(uint64_t at, uint64_t length, uint64_t entry_at) const {
+        const uint64_t in_cluster = at & (layout_.cluster_size() - 1);
+        uint64_t bytes = 512 - (entry_at & 511);
+        const uint64_t wanted = blocks(in_cluster + length, layout_.cluster_bits) * 8;
+        if (bytes > wanted) bytes = wanted;
+        const auto run = tables_.entries(entry_at, bytes);
         if (!run) return run.error();
         uint64_t empty = 1;
         while ((empty + 1) * 8 <= run->size() && load_be64(run->data() + empty * 8) == 0) ++empty;
-        const uint64_t in_cluster = at & (layout_.cluster_size() - 1);
         return Extent{.kind = Kind::absent, .length = (empty << layout_.cluster_bits) - in_cluster};
     }
 
