@@ -6,6 +6,12 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/sbin:/usr/sbin
 size=${1:-384}
+case $size in 0* | *[!0-9]* | ??????????*) size=0 ;; esac
+if [ $# -gt 1 ] || [ "$size" -lt 64 ]; then
+    echo "demo.sh: the size is a whole number of MiB, 64 or more" >&2
+    echo "usage: sh examples/demo.sh [MiB]" >&2
+    exit 2
+fi
 
 if [ -t 1 ]; then bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
 else bold='' dim='' plain=''; fi
@@ -15,24 +21,49 @@ run() { # shows a command, then runs it
     "$@"
 }
 now() { date +%s%N; }
-spent() { echo $((($(now) - $1) / 1000000)); }
+spent() { # milliseconds since START
+    end=$(now) && echo $(((end - $1) / 1000000))
+}
 
-title "Packages and the release build"
-sh tests/packages.sh demo
-mkdir -p build
-if ! { cmake --preset release && cmake --build --preset release --target vdisk_tool; } \
-    >build/demo.log 2>&1; then
-    tail -n 30 build/demo.log
-    echo "the build failed; its log is build/demo.log" >&2
-    exit 1
+stop() {
+    trap '' INT TERM HUP
+    # Before it is a group it is a process, and at first one that hears nothing.
+    while kill -TERM "-$shown" 2>/dev/null || kill -TERM "$shown" 2>/dev/null; do sleep 0.1; done
+}
+
+# The demonstration proper, below, is a process group of its own, so that a signal ends all of it.
+show() {
+    ended=
+    trap 'ended=130' INT
+    trap 'ended=143' TERM HUP
+    work=$(trap '' INT TERM HUP && mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    [ -z "$ended" ] || exit "$ended"
+    VDISK_DEMO=$work setsid sh examples/demo.sh "$size" &
+    shown=$!
+    trap 'stop; exit 130' INT
+    trap 'stop; exit 143' TERM HUP
+    [ -z "$ended" ] || { stop && exit "$ended"; } # in between
+    wait "$shown"
+}
+
+if [ -z "${VDISK_DEMO:-}" ]; then
+    title "Packages and the release build"
+    sh tests/packages.sh demo
+    mkdir -p build
+    if ! { cmake --preset release && cmake --build --preset release --target vdisk_tool; } \
+        >build/demo.log 2>&1; then
+        tail -n 30 build/demo.log
+        echo "the build failed; its log is build/demo.log" >&2
+        exit 1
+    fi
+    ls -lh build/release/bin/vdisk | awk '{ print $NF ": " $5 ", one static file" }'
+    show
+    exit
 fi
-tool=$PWD/build/release/bin/vdisk
-ls -lh "$tool" | awk '{ print $NF ": " $5 ", one static file" }'
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-cd "$work"
+tool=$PWD/build/release/bin/vdisk
+cd "$VDISK_DEMO"
 vdisk() { "$tool" "$@"; }
 
 title "A real disk: ext4, filled from this machine"
@@ -41,7 +72,8 @@ mkdir files
 budget=$((size * 512))
 for file in /usr/bin/* /usr/lib/*/*.so* /usr/share/doc/*/copyright; do
     [ -f "$file" ] && [ ! -L "$file" ] && [ -r "$file" ] || continue
-    cost=$(($(wc -c <"$file") / 1024 + 4))
+    bytes=$(wc -c <"$file")
+    cost=$((bytes / 1024 + 4))
     [ "$cost" -lt "$budget" ] || continue
     budget=$((budget - cost))
     cp "$file" "files/$(echo "$file" | tr / _)"

@@ -24,7 +24,6 @@ struct Options {
     bool strict = false;
     bool progress = false;
     bool quiet = false;
-    bool ignored = false;
 };
 
 struct Difference {
@@ -36,8 +35,8 @@ class Comparison {
 public:
     Comparison(const Options& options, unsigned workers)
         : options_(options),
-          lefts_(open_disks(options.left, workers + 1, cannot_open, memory_budget / 2)),
-          rights_(open_disks(options.right, workers + 1, cannot_open, memory_budget / 2)),
+          lefts_(open_disks(options.left, workers + 1, memory_budget / 2)),
+          rights_(open_disks(options.right, workers + 1, memory_budget / 2)),
           buffers_(std::min(lefts_.size(), rights_.size()) - 1) {
         for (auto& buffer : buffers_) {
             if (!buffer.reserve(size_t{512} << 10)) throw Failure{"no memory", cannot_read};
@@ -190,18 +189,22 @@ int compare_disks(const Options& options) {
 
 void add_compare(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
+    options->left.exit_code = options->right.exit_code = cannot_open;
     CLI::App* cmd = app.add_subcommand("compare", "Tells whether two images show the same disk.");
     cmd->add_option("A", options->left.file, "one image")->required();
     cmd->add_option("B", options->right.file, "the other; may be of another format")->required();
     options->left.add_to(*cmd, false);
     cmd->add_option("-F", options->right.format, "format of B (default: found by looking)")
+        ->check([](const std::string& name) {
+            check_format_name(name, cannot_open);
+            return std::string();
+        })
         ->type_name("FMT");
     cmd->add_flag("-s", options->strict,
                   "also compare the sizes of the disks, and what is stored, empty or zero");
     cmd->add_option("-T", options->cache, "checked and ignored")->type_name("CACHE");
     cmd->add_flag("-p", options->progress, "show how far it is");
     cmd->add_flag("-q", options->quiet, "say nothing, only exit");
-    cmd->add_flag("-U,--force-share", options->ignored, "accepted and ignored: nothing is locked");
     cmd->footer(
         "Without -s, a disk that is longer and ends in zeros counts as identical. The offset of a\n"
         "mismatch is that of the first sector (512 bytes) that differs.\n\n"
@@ -210,6 +213,7 @@ void add_compare(CLI::App& app, Command& run) {
         "Exit codes: 0 identical, 1 different (or a wrong command line), 2 an image cannot be\n"
         "opened, 3 its tables are broken, 4 it cannot be read.");
     cmd->callback([options, &run] {
+        options->right.shared = options->left.shared;
         options->right.backing_format = options->left.backing_format;
         options->right.any_parent = options->left.any_parent;
         run = [options] { return compare_disks(*options); };

@@ -21,7 +21,6 @@ struct Options {
     std::string cache = "unsafe";
     std::string source_cache = "writeback";
     std::string snapshot;
-    std::string creation;
     unsigned workers = 0;
     bool compressed = false;
     bool progress = false;
@@ -82,14 +81,12 @@ std::string find_snapshot_id(const Input& input, std::string_view wanted) {
 }
 
 void check(const Options& options) {
+    check_format_name(options.output_format);
     if (options.output_format != "raw") {
         throw Failure{"writing " + options.output_format +
                       " is not supported: -O raw is what this version writes"};
     }
     if (options.compressed) throw Failure{"-c: a raw image cannot be compressed"};
-    if (!options.creation.empty()) {
-        throw Failure{"-o: a raw image has no options here ('" + options.creation + "')"};
-    }
     if (options.target_is_zero && !options.no_create) {
         throw Failure{"--target-is-zero requires use of -n flag"};
     }
@@ -116,10 +113,10 @@ int convert(Options options) {
     output.open(size);
     {
         Progress progress(options.progress && !options.quiet, 1);
-        const bool blank = !output.in_place() || options.target_is_zero;
+        const bool blank = sparse != 0 && (options.target_is_zero || output.clear(size));
         copy_disk(disks, options.input.file, output,
                   {.length = size,
-                   .options = {.sparse = sparse, .target_is_zero = blank && sparse != 0},
+                   .options = {.sparse = sparse, .target_is_zero = blank},
                    .progress = &progress});
     }
     output.commit();
@@ -134,6 +131,7 @@ void add_options(CLI::App& cmd, Options& o) {
     cmd.add_option("-l", o.snapshot,
                    "convert an internal snapshot: its id or name, or snapshot.id=ID, "
                    "snapshot.name=NAME")
+        ->check(not_empty("can't find snapshot ''"))
         ->type_name("SNAPSHOT");
     cmd.add_option("-S", o.sparse,
                    "leave holes for zeros of this many bytes or more (default 4k); 0: write all")
@@ -150,9 +148,8 @@ void add_options(CLI::App& cmd, Options& o) {
     cmd.add_flag("--target-is-zero", o.target_is_zero, "with -n: OUT is known to be all zeros");
     cmd.add_flag("-p", o.progress, "show how far it is");
     cmd.add_flag("-q", o.quiet, "show nothing but errors");
-    cmd.add_flag("-U,-W", o.ignored, "accepted and ignored: nothing is locked or kept in order");
+    cmd.add_flag("-W", o.ignored, "accepted and ignored: the order of writes is free");
     cmd.add_flag("-c", o.compressed)->group("");
-    cmd.add_option("-o", o.creation)->group("");
 }
 
 }  // namespace
@@ -164,9 +161,9 @@ void add_convert(CLI::App& app, Command& run) {
     add_options(*cmd, *options);
     cmd->footer(
         "OUT appears under its name when it is complete: until then it is .OUT.XXXXXX in the same\n"
-        "folder, which is removed if anything fails. Block devices, and files with -n, are "
-        "written\n"
-        "in place, zeros included. A file that belongs to IN is never written.\n\n"
+        "folder, which is removed if anything fails. Block devices, and files with -n, are\n"
+        "written in place, with holes for zeros where that is possible. A file that belongs to IN\n"
+        "is never written.\n\n"
         "Examples:\n"
         "  vdisk convert -p -O raw disk.qcow2 disk.raw\n"
         "  vdisk convert -l before-update disk.qcow2 old.raw\n"

@@ -17,7 +17,6 @@ struct Options {
     Input input;
     std::string output_format = "raw";
     std::vector<std::string> operands;
-    bool ignored = false;
 };
 
 struct Operands {
@@ -38,19 +37,24 @@ uint64_t number_of(const std::string& name, const std::string& text) {
     return *number;
 }
 
+Failure unknown(const std::string& word) {
+    const char* kind = word.starts_with('-') ? "option" : "operand";
+    return {std::string("unrecognized ") + kind + " '" + word + "'", 1, "Try 'vdisk dd --help'"};
+}
+
 Operands parse(const std::vector<std::string>& words) {
     Operands out;
     for (const std::string& word : words) {
         const size_t equals = word.find('=');
         const std::string name = word.substr(0, equals);
         const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
-        if (equals == std::string::npos) throw Failure{"unrecognized operand " + name};
+        if (equals == std::string::npos) throw unknown(word);
         if (name == "if") out.in = value;
         else if (name == "of") out.out = value;
         else if (name == "bs") out.block = number_of(name, value);
         else if (name == "count") out.count = number_of(name, value);
         else if (name == "skip") out.skip = number_of(name, value);
-        else throw Failure{"unrecognized operand " + name};
+        else throw unknown(word);
     }
     if (out.in.empty() || out.out.empty()) {
         throw Failure{"Must specify both input and output files"};
@@ -67,6 +71,7 @@ uint64_t times(uint64_t blocks, uint64_t bytes, uint64_t limit) {
 
 int dd(Options options) {
     const Operands operands = parse(options.operands);
+    check_format_name(options.output_format);
     if (options.output_format != "raw") {
         throw Failure{"writing " + options.output_format +
                       " is not supported: -O raw is what this version writes"};
@@ -89,7 +94,7 @@ int dd(Options options) {
     copy_disk(disks, operands.in, output,
               {.from = std::min(skip, size),
                .length = length,
-               .options = {.target_is_zero = !output.in_place()}});
+               .options = {.target_is_zero = output.clear(length)}});
     output.commit();
     return 0;
 }
@@ -100,24 +105,27 @@ void add_dd(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd =
         app.add_subcommand("dd", "Copies a part of the disk an image shows to a raw image.");
-    cmd->add_option("OPERAND", options->operands,
-                    "if=IN     the image to read\n"
-                    "of=OUT    the raw image to write\n"
-                    "bs=BYTES  size of a block (default 512)\n"
-                    "skip=N    begin after so many blocks\n"
-                    "count=N   copy at most so many blocks")
-        ->type_name("NAME=VALUE");
+    // No positional option: CLI11 would take a word in brackets for a list.
+    cmd->allow_extras();
     options->input.add_to(*cmd, false);
     cmd->add_option("-O", options->output_format, "format to write: raw (default)")
         ->type_name("FMT");
-    cmd->add_flag("-U", options->ignored, "accepted and ignored: nothing is locked");
     cmd->footer(
+        "Operands:\n"
+        "  if=IN       the image to read\n"
+        "  of=OUT      the raw image to write\n"
+        "  bs=BYTES    size of a block (default 512)\n"
+        "  skip=N      begin after so many blocks\n"
+        "  count=N     copy at most so many blocks\n\n"
         "OUT is as long as what was copied, rounded up to 512 bytes, and appears under its name\n"
         "when it is complete. Zeros become holes.\n\n"
         "Example: the second MiB of a disk\n"
         "  vdisk dd if=disk.qcow2 of=part.raw bs=1M skip=1 count=1\n\n"
         "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
-    cmd->callback([options, &run] { run = [options] { return dd(*options); }; });
+    cmd->callback([options, &run, cmd] {
+        options->operands = cmd->remaining();
+        run = [options] { return dd(*options); };
+    });
 }
 
 }  // namespace tool

@@ -10,6 +10,9 @@
 #include <vdisk/storage/load.hpp>
 #include <vdisk/text/printable.hpp>
 
+#include "foreign.hpp"
+#include "opening.hpp"
+
 namespace tool {
 
 using namespace vdisk;
@@ -138,19 +141,21 @@ std::string_view format_by_magic(const Storage& file) {
 }
 
 int dump(const Options& options) {
-    auto opened = open_file(options.file);
-    if (!opened) throw failure(options.file, opened.error());
+    const std::string path = local_path(options.file);
+    auto opened = open_file(path);
+    if (!opened) throw failure(path, opened.error());
     const Storage& file = opened->storage;
     const std::string format(options.format.empty() ? format_by_magic(file) : options.format);
+    if (options.format.empty() && format == Raw::name) refuse_foreign(file, path, "-f");
     Report report(options.output == "json");
-    report.fact("filename", options.file);
+    report.fact("filename", path);
     report.fact("format", format);
     report.fact("file-size", file.size());
     const auto image = AnyImage::open(format, file, {.purpose = Purpose::metadata});
     if (!image) report.error(image.error());
     if (format == Qcow::name) dump_qcow(file, report);
     if (format == Qcow2::name) dump_qcow2(file, report);
-    if (const auto error = report.end()) throw failure(options.file, *error);
+    if (const auto error = report.end()) throw failure(path, *error);
     return 0;
 }
 
@@ -164,7 +169,10 @@ void add_dump(CLI::App& app, Command& run) {
         "features, snapshots, bitmaps. Works on damaged images as far as they can be read.");
     cmd->add_option("FILE", options->file, "the image")->required();
     cmd->add_option("-f", options->format, "read it as this format (default: by its magic)")
-        ->check(CLI::IsMember({"raw", "qcow", "qcow2"}))
+        ->check([](const std::string& name) {
+            check_format_name(name);
+            return std::string();
+        })
         ->type_name("FMT");
     cmd->add_option("--output", options->output, "human (tables; default) or json")
         ->check(CLI::IsMember({"human", "json"}))

@@ -25,20 +25,30 @@ class FolderGate {
 public:
     using Origin = tool::Origin;
 
-    FolderGate(std::string folder, bool anywhere)
-        : folder_(std::move(folder)), anywhere_(anywhere) {}
+    struct Options {
+        bool anywhere = false;
+        bool shared = false;  ///< other processes may be writing to the files
+    };
+
+    FolderGate(std::string folder, Options options)
+        : folder_(std::move(folder)), options_(options) {}
 
     vdisk::Result<File> open(const vdisk::Reference& reference, const Origin& from);
 
+    /// Forgets what was asked for, not the files: a new chain begins.
+    void begin() { last_.clear(); }
     /// The file that was asked for last; it is to blame if opening a chain fails.
     [[nodiscard]] const std::string& last() const { return last_; }
+    /// "b.qcow2: backing file 'a.qcow2'": who asked for it, and how it is called there.
+    [[nodiscard]] const std::string& reference() const { return reference_; }
 
 private:
     std::string folder_;
-    bool anywhere_;
+    Options options_;
     std::string last_;
-    std::map<std::string, File>
-        opened_;  ///< so that every thread gets the same file, not just name
+    std::string reference_;
+    /// So that every thread gets the same file, not just the same name.
+    std::map<std::string, File> opened_;
 };
 
 /// Opens a file the user named, for reading.

@@ -3,13 +3,13 @@
 #include <cinttypes>
 #include <cstdio>
 #include <ctime>
-#include <filesystem>
 #include <memory>
 
 #include <vdisk/format/qcow2/bitmap.hpp>
 #include <vdisk/text/json.hpp>
 #include <vdisk/text/tree.hpp>
 
+#include "opening.hpp"
 #include "status.hpp"
 
 namespace tool {
@@ -22,7 +22,6 @@ struct Options {
     Input input;
     std::string output = "human";
     bool chain = false;
-    bool shared = false;
 };
 
 /// The image, and how it is called.
@@ -231,30 +230,19 @@ void print_human(const Subject& subject) {
     }
 }
 
-Disk open_for_looking(const Input& input) {
-    auto top = open_file(input.file);
-    if (!top) throw failure(input.file, top.error());
-    FolderGate gate(std::filesystem::path(input.file).parent_path().string(), input.any_parent);
-    auto disk = open_chain<AnyImage>(*std::move(top), gate,
-                                     {.format = input.format,
-                                      .backing_format = input.backing_format,
-                                      .raw_fallback = true,
-                                      .open = {.purpose = Purpose::metadata}});
-    if (!disk) throw failure(gate.last().empty() ? input.file : gate.last(), disk.error());
-    return *std::move(disk);
-}
-
 int info(const Options& options) {
     text::Json json(stdout);
     const bool is_json = options.output == "json";
     if (!options.chain) {
-        const AnyImage image = open_image(options.input);
-        const Subject subject{image, options.input.file};
+        Origin origin;
+        const AnyImage image = open_image(options.input, &origin);
+        const Subject subject{image, origin.path};
         if (is_json) print_json(json, subject);
         else print_human(subject);
         return 0;
     }
-    const Disk disk = open_for_looking(options.input);
+    Top top = open_top(options.input);
+    const Disk disk = open_layers(top, options.input, {.purpose = Purpose::metadata});
     if (is_json) json.open('[');
     bool first = true;
     for (const auto& layer : disk.layers()) {
@@ -281,7 +269,6 @@ void add_info(CLI::App& app, Command& run) {
         ->check(CLI::IsMember({"human", "json"}))
         ->type_name("FORMAT");
     cmd->add_flag("--backing-chain", options->chain, "show all the images below as well");
-    cmd->add_flag("-U,--force-share", options->shared, "accepted and ignored: nothing is locked");
     cmd->footer(
         "Encrypted images are shown too; of LUKS only that it is LUKS.\n\n"
         "Examples:\n"

@@ -52,9 +52,10 @@ void add_io(CLI::App& app, Command& run) {
     cmd->add_option("-c,--cmd", options->commands, "run this command; may be repeated")
         ->type_name("COMMAND")
         ->expected(1)
-        ->take_all();
-    cmd->add_flag("-r,-U,--read-only,--force-share", options->ignored,
-                  "accepted and ignored: images are open read-only, nothing is locked");
+        ->take_all()
+        ->allow_extra_args(false);
+    cmd->add_flag("-r,--read-only", options->ignored,
+                  "accepted and ignored: images are always open read-only");
     cmd->footer(
         "Commands:\n"
         "  read [-Cqv] [-P pattern [-s off] [-l len]] off len\n"

@@ -24,7 +24,6 @@ struct Options {
     bool picture = false;
     unsigned width = 0;
     std::string color = "auto";
-    bool shared = false;
 };
 
 /// One line of the output.
@@ -140,9 +139,11 @@ void add_map(CLI::App& app, Command& run) {
         ->type_name("FORMAT");
     cmd->add_option("-s,--start-offset", options->start, "begin here")->type_name("OFFSET");
     cmd->add_option("-l,--max-length", options->length, "end after so many bytes")
+        ->check(not_empty("max length: '' is not a size"))
         ->type_name("LENGTH");
     cmd->add_option("--snapshot", options->input.snapshot,
                     "look at this internal snapshot (id or name)")
+        ->check(not_empty("can't find snapshot ''"))
         ->type_name("SNAPSHOT");
     cmd->add_flag("--picture", options->picture, "draw the disk instead, in block characters");
     cmd->add_option("--width", options->width,
@@ -152,7 +153,6 @@ void add_map(CLI::App& app, Command& run) {
     cmd->add_option("--color", options->color, "colours of the picture: auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}))
         ->type_name("WHEN");
-    cmd->add_flag("-U,--force-share", options->shared, "accepted and ignored: nothing is locked");
     cmd->footer(
         "JSON fields: start, length, depth (images down the chain), present (some image says what\n"
         "it is), zero (reads as zeros), data (takes space), offset (in the file, if it is there "

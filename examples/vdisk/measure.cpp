@@ -24,7 +24,6 @@ struct Options {
     std::string target = "raw";
     std::string size;
     std::vector<std::string> creation;
-    bool shared = false;
 };
 
 /// What the new image shall look like.
@@ -174,6 +173,7 @@ Sizes measure_qcow2(const Options& options, const Disk* disk, uint64_t size) {
 
 Sizes measure_as(const Options& options, const Disk* disk, uint64_t size) {
     if (options.target == "qcow2") return measure_qcow2(options, disk, size);
+    check_format_name(options.target);
     if (options.target != "raw") {
         throw Failure{"measure: the size of '" + options.target + "' images cannot be told"};
     }
@@ -229,23 +229,27 @@ void add_measure(CLI::App& app, Command& run) {
         "measure",
         "Tells how many bytes a new image of a disk will need: with only the data it has now, and\n"
         "once the guest has written everywhere.");
-    cmd->add_option("FILE", options->input.file, "the disk; or give --size");
+    cmd->add_option("FILE", options->input.file, "the disk; or give --size")
+        ->check(not_empty("'': the name of a file is missing"));
     options->input.add_to(*cmd, false);
     cmd->add_option("-O", options->target, "format of the new image: raw (default) or qcow2")
         ->type_name("FMT");
     cmd->add_option("--size", options->size, "measure an empty disk of this size")
+        ->check(not_empty("--size: '' is not a size"))
         ->type_name("SIZE");
     cmd->add_option("-l", options->input.snapshot, "measure this internal snapshot (id or name)")
+        ->check(not_empty("can't find snapshot ''"))
         ->type_name("SNAPSHOT");
     cmd->add_option("-o", options->creation,
                     "how the new image is created: cluster_size=, extended_l2=, refcount_bits=,\n"
                     "compat=, preallocation=, backing_file=")
         ->type_name("NAME=VALUE,...")
+        ->check(not_empty("-o: the list of options is empty"))
+        ->take_all()
         ->allow_extra_args(false);
     cmd->add_option("--output", options->output, "human (default) or json")
         ->check(CLI::IsMember({"human", "json"}))
         ->type_name("FORMAT");
-    cmd->add_flag("-U,--force-share", options->shared, "accepted and ignored: nothing is locked");
     cmd->footer(
         "Examples:\n"
         "  vdisk measure -O qcow2 disk.raw\n"

@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "locks.hpp"
+#include "opening.hpp"
+
 namespace tool {
 
 namespace fs = std::filesystem;
@@ -33,10 +36,32 @@ std::string random_suffix() {
     return suffix;
 }
 
+/// Where symbolic links lead, there or not.
+std::string follow(fs::path path) {
+    for (int links = 0; links < 40; ++links) {
+        std::error_code no_link;
+        const fs::path next = fs::read_symlink(path, no_link);
+        if (no_link) break;
+        path = path.parent_path() / next;
+    }
+    return path.string();
+}
+
+/// `error` is that of making a new file in the folder of `target`.
+Failure folder_failure(const std::string& path, const fs::path& target, const Error& error) {
+    const fs::path parent = target.parent_path();
+    const std::string folder = "the folder '" + (parent.empty() ? "." : parent.string()) + "'";
+    if (error.code == Errc::not_found) return Failure{path + ": " + folder + " does not exist"};
+    if (error.code == Errc::denied || error.code == Errc::read_only) {
+        return failure(path + ": " + folder + " must be writable, OUT is made anew there", error);
+    }
+    return failure(path, error);
+}
+
 }  // namespace
 
 Output::Output(std::string path, OutputOptions options)
-    : path_(std::move(path)), final_(path_), options_(options) {
+    : path_(local_path(path)), final_(follow(path_)), options_(options) {
     struct stat info = {};
     if (::stat(path_.c_str(), &info) != 0) {
         const Error error = detail::open_error(errno);
@@ -51,11 +76,9 @@ Output::Output(std::string path, OutputOptions options)
     }
     if (::access(path_.c_str(), W_OK) != 0) throw failure(path_, detail::open_error(errno));
     exists_ = true;
-    mode_ = info.st_mode & 07777;
+    replaced_ = {info.st_uid, info.st_gid, info.st_mode & 07777};
     in_place_ = device || options_.existing;
     identity_ = {device ? info.st_rdev : info.st_dev, device ? 0 : info.st_ino};
-    std::error_code ignored;
-    if (const fs::path real = fs::canonical(path_, ignored); !ignored) final_ = real.string();
 }
 
 Output::~Output() {
@@ -74,6 +97,11 @@ void Output::refuse_if_read_by(const Disk& disk) const {
 }
 
 void Output::open(uint64_t size) {
+    if (exists_) {
+        const auto file = open_file(path_);  // it may be writable only: then nobody knows
+        const Status unused = file ? check_not_in_use(file->storage, Use::write) : Status{};
+        if (!unused) throw failure(path_, unused.error());
+    }
     if (in_place_) open_in_place(size);
     else open_temporary(size);
 }
@@ -93,15 +121,44 @@ void Output::open_temporary(uint64_t size) {
         const std::string name = base.string() + random_suffix();
         auto storage = Storage::open(name.c_str(), Access::create);
         if (!storage && storage.error().os == EEXIST && attempt < 100) continue;
-        if (!storage) throw failure(path_, storage.error());
+        if (!storage) throw folder_failure(path_, target, storage.error());
         temporary_ = name;
         storage_.emplace(*std::move(storage));
         break;
     }
-    if (exists_ && ::fchmod(storage_->descriptor(), mode_) != 0) {
+    if (exists_) take_over();
+    if (const Status grown = storage_->resize(size); !grown) throw failure(path_, grown.error());
+}
+
+// Who may give the file to its owner does; for others it is theirs from now on, and then no
+// program of the owner's.
+void Output::take_over() {
+    const int fd = storage_->descriptor();
+    unsigned mode = replaced_.mode;
+    if (::fchown(fd, replaced_.user, replaced_.group) != 0) {
+        const auto same_user = static_cast<uid_t>(-1);
+        if (::fchown(fd, same_user, replaced_.group) != 0) mode &= 0777;
+        mode &= 03777;
+    }
+    if (::fchmod(fd, mode) != 0) {
         throw failure(path_, detail::os_error(errno, "file: its permissions cannot be set"));
     }
-    if (const Status grown = storage_->resize(size); !grown) throw failure(path_, grown.error());
+}
+
+bool Output::clear(uint64_t size) {
+    if (!in_place_ || size == 0) return true;
+#ifdef FALLOC_FL_PUNCH_HOLE
+    // On a device, too, it succeeds only where that is cheaper than writing.
+    constexpr int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    for (;;) {
+        if (::fallocate(storage_->descriptor(), punch, 0, static_cast<off_t>(size)) == 0) {
+            return true;
+        }
+        if (errno != EINTR) return false;
+    }
+#else
+    return false;
+#endif
 }
 
 void Output::commit() {

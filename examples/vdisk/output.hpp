@@ -28,6 +28,9 @@ public:
     void refuse_if_read_by(const Disk& disk) const;
     /// Opens the target with room for `size` bytes. Nothing is touched before.
     void open(uint64_t size);
+    /// Makes the first `size` bytes read as zeros without writing them; false if that cannot be
+    /// done. Only when open.
+    [[nodiscard]] bool clear(uint64_t size);
     /// Gives the file its name.
     void commit();
 
@@ -39,6 +42,12 @@ public:
 private:
     void open_in_place(uint64_t size);
     void open_temporary(uint64_t size);
+    void take_over();
+
+    /// What the file that will be replaced leaves behind.
+    struct Replaced {
+        unsigned user = 0, group = 0, mode = 0;
+    };
 
     std::string path_;       ///< as given
     std::string final_;      ///< where symbolic links lead
@@ -46,7 +55,7 @@ private:
     OutputOptions options_;
     bool exists_ = false;
     bool in_place_ = false;
-    unsigned mode_ = 0;  ///< permissions of the file that will be replaced
+    Replaced replaced_;
     vdisk::FileIdentity identity_ = {};
     std::optional<Storage> storage_;
 };

@@ -2,10 +2,10 @@
 #include "stripes.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <thread>
 
 #include "interrupt.hpp"
+#include "opening.hpp"
 
 namespace tool {
 
@@ -125,26 +125,13 @@ unsigned affordable(const Disk& disk, size_t budget) {
 
 }  // namespace
 
-std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code, size_t budget) {
-    const auto top = open_file(input.file);
-    if (!top) throw failure(input.file, top.error(), exit_code);
-    // It gives everyone the same open files, whatever becomes of their names meanwhile.
-    FolderGate gate(std::filesystem::path(input.file).parent_path().string(), input.any_parent);
+std::vector<Disk> open_disks(const Input& input, unsigned count, size_t budget) {
+    Top top = open_top(input);
     std::vector<Disk> disks;
     for (unsigned i = 0; i < count; ++i) {
-        auto disk = open_chain<AnyImage>(
-            *top, gate,
-            {.format = input.format,
-             .backing_format = input.backing_format,
-             .snapshot = input.snapshot,
-             .raw_fallback = true,
-             .open = {.cache = {.count_bits = 4}}});  // tables are read in order: little is enough
-        if (!disk) {
-            const std::string& name = gate.last().empty() ? input.file : gate.last();
-            throw failure(name, disk.error(), exit_code);
-        }
-        count = std::min(count, affordable(*disk, budget));
-        disks.push_back(*std::move(disk));
+        // Tables are read in order: little is enough.
+        disks.push_back(open_layers(top, input, {.cache = {.count_bits = 4}}));
+        count = std::min(count, affordable(disks.back(), budget));
     }
     return disks;
 }

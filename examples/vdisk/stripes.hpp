@@ -85,7 +85,6 @@ inline constexpr size_t memory_budget = size_t{22} << 20;
 
 /// The image, opened up to `count` times over the same files, so that each thread has its own: as
 /// often as `budget` allows, but twice at least.
-std::vector<Disk> open_disks(const Input& input, unsigned count, int exit_code = 1,
-                             size_t budget = memory_budget);
+std::vector<Disk> open_disks(const Input& input, unsigned count, size_t budget = memory_budget);
 
 }  // namespace tool

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "tool.hpp"
 
-#include <filesystem>
+#include <algorithm>
+#include <cctype>
 
 namespace tool {
 
@@ -26,10 +27,27 @@ std::string unknown_feature_names(const Storage& storage, uint64_t bits) {
     return names;
 }
 
+bool is_same_text(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+        return std::tolower(x) == std::tolower(y);
+    });
+}
+
+/// As the library describes it, less what says nothing to a user: the names of its own layers, and
+/// the system's words where ours say the same.
+std::string words_of(Error error) {
+    std::string_view what = error.what;
+    for (const std::string_view layer : {"file: ", "open: ", "gate: ", "probe: "}) {
+        if (what.starts_with(layer)) what.remove_prefix(layer.size());
+    }
+    if (error.os == ENOENT || is_same_text(what, std::strerror(error.os))) error.os = 0;
+    return text::describe(error).substr(static_cast<size_t>(what.data() - error.what));
+}
+
 }  // namespace
 
 Failure failure(const std::string& file, const Error& error, int exit_code) {
-    std::string line = file + ": " + text::describe(error);
+    std::string line = file + ": " + words_of(error);
     if (error.what == qcow2::unknown_features) {
         if (const auto opened = open_file(file)) {
             line += ": " + unknown_feature_names(opened->storage, error.value);
@@ -38,44 +56,47 @@ Failure failure(const std::string& file, const Error& error, int exit_code) {
     return {line, exit_code};
 }
 
+namespace {
+
+template <class... Formats>
+bool is_known(std::string_view name, FormatList<Formats...> /*list*/) {
+    return ((name == Formats::name) || ...);
+}
+
+}  // namespace
+
+void check_format_name(const std::string& name, int exit_code) {
+    if (!is_known(name, AllFormats{})) throw Failure{"unknown format '" + name + "'", exit_code};
+}
+
+CLI::Validator not_empty(const char* message) {
+    return {[message](const std::string& value) -> std::string {
+                if (value.empty()) throw Failure{message};
+                return {};
+            },
+            ""};
+}
+
 void Input::add_to(CLI::App& app, bool with_file) {
     if (with_file) app.add_option("FILE", file, "the image")->required();
+    const auto known = [this](const std::string& name) -> std::string {
+        check_format_name(name, exit_code);
+        return {};
+    };
     app.add_option("-f", format, "format of the image (default: found by looking)")
+        ->check(known)
         ->type_name("FMT");
     app.add_option("--backing-format", backing_format,
                    "format of backing files of images that do not say it themselves")
+        ->check(known)
         ->type_name("FMT");
     app.add_option_function<std::string>(
            "--parents", [this](const std::string& where) { any_parent = where == "any"; },
            "where backing and data files may lie: folder (that of the image; default) or any")
         ->check(CLI::IsMember({"folder", "any"}))
         ->type_name("WHERE");
-}
-
-Disk open_disk(const Input& input, int exit_code) {
-    auto top = open_file(input.file);
-    if (!top) throw failure(input.file, top.error(), exit_code);
-    FolderGate gate(std::filesystem::path(input.file).parent_path().string(), input.any_parent);
-    auto disk = open_chain<AnyImage>(*std::move(top), gate,
-                                     {.format = input.format,
-                                      .backing_format = input.backing_format,
-                                      .snapshot = input.snapshot,
-                                      .raw_fallback = true});
-    if (!disk)
-        throw failure(gate.last().empty() ? input.file : gate.last(), disk.error(), exit_code);
-    return *std::move(disk);
-}
-
-AnyImage open_image(const Input& input, Origin* origin) {
-    auto top = open_file(input.file);
-    if (!top) throw failure(input.file, top.error());
-    const auto format =
-        format_of<AllFormats>(top->storage, {.format = input.format, .raw_fallback = true});
-    if (!format) throw failure(input.file, format.error());
-    if (origin != nullptr) *origin = top->origin;
-    auto image = AnyImage::open(*format, std::move(top->storage), {.purpose = Purpose::metadata});
-    if (!image) throw failure(input.file, image.error());
-    return *std::move(image);
+    app.add_flag("-U,--force-share", shared,
+                 "read the image although another process writes to it");
 }
 
 uint64_t size_of(const std::string& text, const char* what) {

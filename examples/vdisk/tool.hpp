@@ -22,6 +22,7 @@ using Disk = vdisk::Chain<AnyImage, Origin>;
 struct Failure {
     std::string message;
     int exit_code = 1;
+    const char* hint = "";  ///< a second line
 };
 
 /// `file: error`, as a Failure. Names the features of a qcow2 image that this library lacks.
@@ -34,16 +35,24 @@ struct Input {
     std::string backing_format;
     std::string snapshot;
     bool any_parent = false;
+    bool shared = false;  ///< read it although another process writes to it
+    int exit_code = 1;    ///< of a Failure to open it
 
-    /// Adds -f, --backing-format, --parents and, if wanted, the positional FILE.
+    /// Adds -f, --backing-format, --parents, -U and, if wanted, the positional FILE.
     void add_to(CLI::App& app, bool with_file = true);
 };
 
 /// Opens the image with everything below it; throws Failure.
-Disk open_disk(const Input& input, int exit_code = 1);
+Disk open_disk(const Input& input);
 
 /// Opens the image file alone, whatever it refers to; encrypted ones too. Throws Failure.
 AnyImage open_image(const Input& input, Origin* origin = nullptr);
+
+/// Throws Failure unless it is the name of a format of this library.
+void check_format_name(const std::string& name, int exit_code = 1);
+
+/// For options whose value must not be empty: the message of the Failure otherwise.
+CLI::Validator not_empty(const char* message);
 
 /// A size as on the command line of qemu-img; throws Failure naming `what`.
 uint64_t size_of(const std::string& text, const char* what);

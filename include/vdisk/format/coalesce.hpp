@@ -26,6 +26,12 @@ Result<Extent> coalesce(uint64_t at, uint64_t length, const Piece& piece) {
     Result<Extent> run = piece(at, length);
     if (!run) [[unlikely]]
         return run;
+    // Most reads are small. As a branch, not a minimum: the processor then knows how much to copy
+    // before the tables have told it from where.
+    if (run->length >= length) [[likely]] {
+        run->length = length;
+        return run;
+    }
     for (uint32_t n = 1; run->length < length && n < max_run_blocks; ++n) {
         const Result<Extent> next = piece(at + run->length, length - run->length);
         if (!next || !continues(*run, *next)) break;

@@ -138,16 +138,19 @@ private:
         const uint64_t entry_at = *table + (index << (layout_.extended_l2 ? 4 : 3));
         const auto entry = tables_.be64(entry_at);
         if (!entry) return entry.error();
-        if (*entry == 0 && !layout_.extended_l2) return empty_entries(at, length, entry_at);
-        if (!layout_.extended_l2) return lookup::cluster(where, *entry, at, entry_at);
-        const auto bitmap = tables_.be64(entry_at + 8);
-        if (!bitmap) return bitmap.error();
-        return lookup::subclusters(where, *entry, *bitmap, at, entry_at);
+        if (layout_.extended_l2) {
+            const auto bitmap = tables_.be64(entry_at + 8);
+            if (!bitmap) return bitmap.error();
+            return lookup::subclusters(where, *entry, *bitmap, at, entry_at);
+        }
+        if (*entry == 0) return empty_entries(at, length, entry_at);
+        return lookup::cluster(where, *entry, at, entry_at);
     }
 
     // Entries of 0 are read many at a time, a sector of them at most: a sparse disk is made of
     // them. L2 tables begin and end with a sector.
-    Result<Extent> empty_entries(uint64_t at, uint64_t length, uint64_t entry_at) const {
+    [[gnu::noinline]] Result<Extent> empty_entries(uint64_t at, uint64_t length,
+                                                   uint64_t entry_at) const {
         const uint64_t in_cluster = at & (layout_.cluster_size() - 1);
         uint64_t bytes = 512 - (entry_at & 511);
         const uint64_t wanted = blocks(in_cluster + length, layout_.cluster_bits) * 8;

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "locks.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+namespace {
+
+/// Where the system has no such locks, or the file system none at all, nothing is locked.
+bool is_locked(int fd, off_t at) {
+#ifdef F_OFD_GETLK
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = at;
+    lock.l_len = 1;
+    return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+#else
+    return fd < 0 && at < 0;
+#endif
+}
+
+}  // namespace
+
+// From block/file-posix.c: byte 100 + n is locked by who has permission n, byte 200 + n by who
+// does not let others have it; 0 is consistent reading, 1 is writing.
+Status check_not_in_use(const PreadStorage& file, Use use) {
+    const int fd = file.descriptor();
+    if (use == Use::write && is_locked(fd, 201)) {
+        return fail(Errc::denied, "Failed to get \"write\" lock: another process uses the file");
+    }
+    if (is_locked(fd, 101)) {
+        return fail(Errc::denied,
+                    use == Use::write
+                        ? "Failed to get shared \"write\" lock: another process writes to the file"
+                        : "Failed to get shared \"write\" lock: another process writes to the file "
+                          "(-U reads it all the same)");
+    }
+    if (use == Use::read && is_locked(fd, 200)) {
+        return fail(Errc::denied,
+                    "Failed to get \"consistent read\" lock: another process changes the file "
+                    "(-U reads it all the same)");
+    }
+    return {};
+}
+
+}  // namespace tool

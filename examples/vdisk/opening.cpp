@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "opening.hpp"
+
+#include <filesystem>
+
+#include "foreign.hpp"
+#include "locks.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+std::string local_path(const std::string& name, int exit_code) {
+    const std::string path = name.starts_with("file:") ? name.substr(5) : name;
+    if (path.empty()) throw Failure{"'" + name + "': the name of a file is missing", exit_code};
+    if (path.size() == name.size() && has_protocol(name)) {
+        throw Failure{
+            name + ": protocols are not supported (a file of this name is './" + name + "')",
+            exit_code};
+    }
+    return path;
+}
+
+namespace {
+
+std::string format_for(const Storage& storage, const Input& input, const std::string& path) {
+    if (!input.format.empty()) return input.format;
+    const auto found = format_of<AllFormats>(storage, {.raw_fallback = true});
+    if (!found) throw failure(path, found.error(), input.exit_code);
+    if (*found == Raw::name) refuse_foreign(storage, path, "-f", input.exit_code);
+    return std::string(*found);
+}
+
+Top open_without_locks(const Input& input) {
+    const std::string path = local_path(input.file, input.exit_code);
+    auto file = open_file(path);
+    if (!file) throw failure(path, file.error(), input.exit_code);
+    std::string format = format_for(file->storage, input, path);
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    return {*std::move(file), std::move(format),
+            FolderGate(folder, {.anywhere = input.any_parent, .shared = input.shared})};
+}
+
+void look_at_locks(const Top& top, const Input& input) {
+    if (input.shared) return;
+    const Status unused = check_not_in_use(top.file.storage, Use::read);
+    if (!unused) throw failure(top.file.origin.path, unused.error(), input.exit_code);
+}
+
+/// `library's words` about the file the gate was asked for last, in which the user reads who asked.
+Failure blame(const Top& top, const Error& error, int exit_code) {
+    const std::string& path = top.gate.last();
+    if (path.empty()) return failure(top.file.origin.path, error, exit_code);
+    Failure out = failure(path, error, exit_code);
+    out.message.replace(0, path.size(), top.gate.reference());
+    return out;
+}
+
+/// The library takes a backing file that nothing is said about for raw if it knows no better.
+void check_guesses(const Disk& disk, const Input& input) {
+    if (!input.backing_format.empty()) return;
+    const auto layers = disk.layers();
+    for (size_t i = 1; i < layers.size(); ++i) {
+        if (layers[i - 1].image.backing_format().length != 0) continue;
+        if (layers[i].image.format() != Raw::name) continue;
+        const std::string name =
+            layers[i - 1].origin.path + ": backing file '" + layers[i].origin.path + "'";
+        refuse_foreign(layers[i].image.file(), name, "--backing-format", input.exit_code);
+    }
+}
+
+}  // namespace
+
+Top open_top(const Input& input) {
+    Top top = open_without_locks(input);
+    look_at_locks(top, input);
+    return top;
+}
+
+Disk open_layers(Top& top, const Input& input, const OpenOptions& options) {
+    top.gate.begin();
+    auto disk = open_chain<AnyImage>(top.file, top.gate,
+                                     {.format = top.format,
+                                      .backing_format = input.backing_format,
+                                      .snapshot = input.snapshot,
+                                      .open = options});
+    if (!disk) throw blame(top, disk.error(), input.exit_code);
+    check_guesses(*disk, input);
+    return *std::move(disk);
+}
+
+Disk open_disk(const Input& input) {
+    Top top = open_top(input);
+    return open_layers(top, input, {});
+}
+
+AnyImage open_image(const Input& input, Origin* origin) {
+    Top top = open_without_locks(input);
+    // The size of a raw image is all there is to know; a qcow2 header may be in the middle of
+    // changes.
+    if (top.format != Raw::name) look_at_locks(top, input);
+    if (origin != nullptr) *origin = top.file.origin;
+    auto image =
+        AnyImage::open(top.format, std::move(top.file.storage), {.purpose = Purpose::metadata});
+    if (!image) throw failure(top.file.origin.path, image.error(), input.exit_code);
+    return *std::move(image);
+}
+
+}  // namespace tool
