@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <array>
+#include <limits>
+
 #include <vdisk/allocation/arena.hpp>
 
 #include "catch.hpp"
-
-#include <array>
-#include <limits>
 
 using namespace vdisk;
 

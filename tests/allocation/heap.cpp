@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <algorithm>
+#include <limits>
+
 #include <vdisk/allocation/heap.hpp>
 #include <vdisk/allocation/limited.hpp>
 #include <vdisk/allocation/none.hpp>
 
 #include "catch.hpp"
-
-#include <algorithm>
-#include <limits>
 
 using namespace vdisk;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <array>
+#include <string_view>
+
 #include <vdisk/codec/codecs.hpp>
 #include <vdisk/codec/none.hpp>
 
 #include "catch.hpp"
-
-#include <array>
-#include <string_view>
 
 using namespace vdisk;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 #if __has_include(<zlib.h>)
+#include <string_view>
+
 #include <vdisk/codec/system.hpp>
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
-
-#include <string_view>
 
 using namespace vdisk;
 
@@ -72,9 +72,7 @@ TEMPLATE_TEST_CASE("deflate: reads what zlib wrote", "[codec][deflate]", Zlib, S
         stream[0] = byte{0x07};  // block type 3 does not exist
         CHECK(codec.unpack(Packing::deflate, stream, out).error().code == Errc::corrupt);
     }
-    SECTION("an empty block needs no stream") {
-        CHECK(codec.unpack(Packing::deflate, {}, {}));
-    }
+    SECTION("an empty block needs no stream") { CHECK(codec.unpack(Packing::deflate, {}, {})); }
 }
 
 TEST_CASE("zlib: a stream may hold more than the block", "[codec][deflate]") {
@@ -87,8 +85,7 @@ TEST_CASE("zlib: a stream may hold more than the block", "[codec][deflate]") {
         REQUIRE(SystemCodecs{}.unpack(Packing::deflate, stream, out));
         CHECK(std::equal(out.begin(), out.end(), data.begin()));
 #if __has_include(<libdeflate.h>)
-        CHECK(Libdeflate{}.unpack(Packing::deflate, stream, out).error().code ==
-              Errc::unsupported);
+        CHECK(Libdeflate{}.unpack(Packing::deflate, stream, out).error().code == Errc::unsupported);
 #endif
     }
 }

@@ -39,8 +39,8 @@ std::vector<byte> joined(std::vector<byte> a, Bytes b) {
 }
 
 // A frame header that asks for a window of 128 MiB, then one raw byte (RFC 8878, 3.1.1.1).
-const std::vector<byte> bomb = {byte{0x28}, byte{0xB5}, byte{0x2F}, byte{0xFD}, byte{0x00},
-                                byte{17 << 3}, byte{0x09}, byte{0}, byte{0}, byte{'x'}};
+const std::vector<byte> bomb = {byte{0x28},    byte{0xB5}, byte{0x2F}, byte{0xFD}, byte{0x00},
+                                byte{17 << 3}, byte{0x09}, byte{0},    byte{0},    byte{'x'}};
 
 }  // namespace
 

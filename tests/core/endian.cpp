@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <array>
+
 #include <vdisk/core/endian.hpp>
 #include <vdisk/storage/load.hpp>
 #include <vdisk/storage/memory.hpp>
 
 #include "catch.hpp"
-
-#include <array>
 
 using namespace vdisk;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <memory>
+#include <string_view>
+
 #include <vdisk/core/result.hpp>
 
 #include "catch.hpp"
-
-#include <memory>
-#include <string_view>
 
 using namespace vdisk;
 

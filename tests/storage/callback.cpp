@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <vdisk/storage/callback.hpp>
-
-#include "catch.hpp"
-#include "support/bytes.hpp"
-
 #include <algorithm>
 #include <array>
 #include <random>
 #include <type_traits>
+
+#include <vdisk/storage/callback.hpp>
+
+#include "catch.hpp"
+#include "support/bytes.hpp"
 
 using namespace vdisk;
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <array>
+
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/faulty.hpp>
 #include <vdisk/storage/growable.hpp>
@@ -6,8 +8,6 @@
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
-
-#include <array>
 
 using namespace vdisk;
 

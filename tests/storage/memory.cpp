@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <algorithm>
+#include <array>
+
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/counting.hpp>
 #include <vdisk/storage/growable.hpp>
@@ -6,9 +9,6 @@
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
-
-#include <algorithm>
-#include <array>
 
 using namespace vdisk;
 

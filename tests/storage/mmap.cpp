@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <algorithm>
+#include <fstream>
+#include <string>
+
 #include <vdisk/storage/mmap.hpp>
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
 #include "support/temp.hpp"
-
-#include <algorithm>
-#include <fstream>
-#include <string>
 
 using namespace vdisk;
 

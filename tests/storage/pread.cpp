@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <string_view>
+
+#include <sys/resource.h>
+
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/pread.hpp>
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
 #include "support/temp.hpp"
-
-#include <sys/resource.h>
-
-#include <algorithm>
-#include <csignal>
-#include <string>
-#include <string_view>
 
 using namespace vdisk;
 

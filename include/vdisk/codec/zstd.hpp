@@ -47,8 +47,8 @@ private:
         while (!out.empty()) {
             const size_t frame = ZSTD_findFrameCompressedSize(in.data(), in.size());
             if (ZSTD_isError(frame)) return false;
-            const size_t unpacked = ZSTD_decompressDCtx(context_.get(), out.data(), out.size(),
-                                                        in.data(), frame);
+            const size_t unpacked =
+                ZSTD_decompressDCtx(context_.get(), out.data(), out.size(), in.data(), frame);
             if (ZSTD_isError(unpacked)) return false;
             in = in.subspan(frame);
             out = out.subspan(unpacked);
