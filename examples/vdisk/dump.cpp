@@ -174,9 +174,7 @@ void add_dump(CLI::App& app, Command& run) {
             return std::string();
         })
         ->type_name("FMT");
-    cmd->add_option("--output", options->output, "human (tables; default) or json")
-        ->check(CLI::IsMember({"human", "json"}))
-        ->type_name("FORMAT");
+    add_output(*cmd, options->output);
     cmd->footer(
         "Offsets are bytes from the start of the file. Nothing is checked before it is shown; "
         "what\n"

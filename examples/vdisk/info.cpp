@@ -265,9 +265,7 @@ void add_info(CLI::App& app, Command& run) {
         "Shows what an image says about itself: format, sizes, backing file, snapshots, features.\n"
         "Opens that one file only, so it is safe on images from strangers.");
     options->input.add_to(*cmd);
-    cmd->add_option("--output", options->output, "human (default) or json")
-        ->check(CLI::IsMember({"human", "json"}))
-        ->type_name("FORMAT");
+    add_output(*cmd, options->output);
     cmd->add_flag("--backing-chain", options->chain, "show all the images below as well");
     cmd->footer(
         "Encrypted images are shown too; of LUKS only that it is LUKS.\n\n"

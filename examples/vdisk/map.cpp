@@ -134,9 +134,7 @@ void add_map(CLI::App& app, Command& run) {
         "Lists the parts of a disk: where each is stored, in which file of the chain.\n"
         "The table shows stored data only; JSON shows everything, zeros and gaps included.");
     options->input.add_to(*cmd);
-    cmd->add_option("--output", options->output, "human (a table; default) or json")
-        ->check(CLI::IsMember({"human", "json"}))
-        ->type_name("FORMAT");
+    add_output(*cmd, options->output);
     cmd->add_option("-s,--start-offset", options->start, "begin here")->type_name("OFFSET");
     cmd->add_option("-l,--max-length", options->length, "end after so many bytes")
         ->check(not_empty("max length: '' is not a size"))

@@ -247,9 +247,7 @@ void add_measure(CLI::App& app, Command& run) {
         ->check(not_empty("-o: the list of options is empty"))
         ->take_all()
         ->allow_extra_args(false);
-    cmd->add_option("--output", options->output, "human (default) or json")
-        ->check(CLI::IsMember({"human", "json"}))
-        ->type_name("FORMAT");
+    add_output(*cmd, options->output);
     cmd->footer(
         "Examples:\n"
         "  vdisk measure -O qcow2 disk.raw\n"

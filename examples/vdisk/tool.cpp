@@ -99,6 +99,12 @@ void Input::add_to(CLI::App& app, bool with_file) {
                  "read the image although another process writes to it");
 }
 
+void add_output(CLI::App& app, std::string& output) {
+    app.add_option("--output", output, "human (default) or json")
+        ->check(CLI::IsMember({"human", "json"}))
+        ->type_name("FORMAT");
+}
+
 uint64_t size_of(const std::string& text, const char* what) {
     const auto size = text::parse_size(text);
     if (!size) throw Failure{std::string(what) + ": '" + text + "' is not a size"};

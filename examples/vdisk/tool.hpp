@@ -54,6 +54,9 @@ void check_format_name(const std::string& name, int exit_code = 1);
 /// For options whose value must not be empty: the message of the Failure otherwise.
 CLI::Validator not_empty(const char* message);
 
+/// Adds --output=human|json.
+void add_output(CLI::App& app, std::string& output);
+
 /// A size as on the command line of qemu-img; throws Failure naming `what`.
 uint64_t size_of(const std::string& text, const char* what);
 
