@@ -41,7 +41,7 @@ std::string bit_name(const Storage& file, uint8_t kind, uint8_t bit) {
     if (bit < known[kind].size() && known[kind][bit] != nullptr) return known[kind][bit];
     qcow2::FeatureName row{};
     const auto named = qcow2::feature_name(file, kind, bit, row);
-    const std::string unknown = "bit " + std::to_string(bit) + ", unknown";
+    std::string unknown = "bit " + std::to_string(bit) + ", unknown";
     if (!named || !*named) return unknown;
     const std::string_view name(row.name.data(), row.name.size());
     return unknown + ", called " + std::string(name.substr(0, name.find('\0')));

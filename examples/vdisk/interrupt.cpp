@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is not in <csignal>
 
 #include "tool.hpp"
 

@@ -11,7 +11,7 @@ namespace tool {
 using namespace vdisk;
 
 std::string local_path(const std::string& name, int exit_code) {
-    const std::string path = name.starts_with("file:") ? name.substr(5) : name;
+    std::string path = name.starts_with("file:") ? name.substr(5) : name;
     if (path.empty()) throw Failure{"'" + name + "': the name of a file is missing", exit_code};
     if (path.size() == name.size() && has_protocol(name)) {
         throw Failure{

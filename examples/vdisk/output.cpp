@@ -60,7 +60,7 @@ Failure folder_failure(const std::string& path, const fs::path& target, const Er
 
 }  // namespace
 
-Output::Output(std::string path, OutputOptions options)
+Output::Output(const std::string& path, OutputOptions options)
     : path_(local_path(path)), final_(follow(path_)), options_(options) {
     struct stat info = {};
     if (::stat(path_.c_str(), &info) != 0) {

@@ -19,7 +19,7 @@ struct OutputOptions {
 /// place. All members throw Failure.
 class Output {
 public:
-    Output(std::string path, OutputOptions options);
+    Output(const std::string& path, OutputOptions options);
     ~Output();
     Output(const Output&) = delete;
     Output& operator=(const Output&) = delete;

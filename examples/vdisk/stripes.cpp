@@ -15,7 +15,7 @@ Status read(const View& view, uint64_t at, MutBytes out) {
     return vdisk::read(view.disk(), at, out);
 }
 
-Stripes::Stripes(std::vector<const Disk*> disks, uint64_t at, uint64_t end, Options options)
+Stripes::Stripes(const std::vector<const Disk*>& disks, uint64_t at, uint64_t end, Options options)
     : start_(at), end_(end), options_(options) {
     for (const Disk* disk : disks) runs_.emplace_back(*disk, at, end, bytes);
 }

@@ -53,7 +53,7 @@ public:
         Progress* progress = nullptr;
     };
 
-    Stripes(std::vector<const Disk*> disks, uint64_t at, uint64_t end, Options options);
+    Stripes(const std::vector<const Disk*>& disks, uint64_t at, uint64_t end, Options options);
 
     /// The next one, or nothing at the end.
     vdisk::Result<std::optional<Stripe>> claim();
