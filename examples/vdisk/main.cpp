@@ -10,26 +10,39 @@
 
 namespace {
 
+struct Entry {
+    std::string_view name;
+    void (*add)(CLI::App&, tool::Command&);
+};
+
+constexpr Entry commands[] = {
+    {"info", tool::add_info},       {"map", tool::add_map},   {"convert", tool::add_convert},
+    {"compare", tool::add_compare}, {"dd", tool::add_dd},     {"measure", tool::add_measure},
+    {"io", tool::add_io},           {"dump", tool::add_dump},
+};
+
+/// Adds the command that the first word names and returns it; all commands and nullptr where that
+/// word is an option or missing. One alone starts faster, and the name of another may be a file's.
+CLI::App* add_commands(CLI::App& app, tool::Command& command, int argc, char** argv) {
+    const bool all = argc < 2 || argv[1][0] == '-';
+    for (const Entry& entry : commands) {
+        if (!all && entry.name != argv[1]) continue;
+        entry.add(app, command);
+        CLI::App* added = app.get_subcommand(std::string(entry.name));
+        tool::settle_options(*added);
+        if (!all) return added;
+    }
+    if (all) return nullptr;
+    throw tool::Failure{std::string("unknown command '") + argv[1] + "'", 1, "Try 'vdisk --help'"};
+}
+
 int run(int argc, char** argv) {
     CLI::App app("vdisk - virtual disk images: raw, qcow, qcow2", "vdisk");
     app.set_version_flag("-V,--version", "vdisk 0.1.0");
     app.require_subcommand(1);
     app.footer("Sizes take k, M, G, T, P, E (powers of 1024) or 0x. Every command has --help.");
     tool::Command command;
-    tool::add_info(app, command);
-    tool::add_map(app, command);
-    tool::add_convert(app, command);
-    tool::add_compare(app, command);
-    tool::add_dd(app, command);
-    tool::add_measure(app, command);
-    tool::add_io(app, command);
-    tool::add_dump(app, command);
-    CLI::App* chosen = tool::find_command(app, argc, argv);
-    for (CLI::App* other : app.get_subcommands([](const CLI::App*) { return true; })) {
-        // Or the name of a command could not be the name of a file.
-        if (chosen != nullptr && other != chosen) app.remove_subcommand(other);
-        else tool::settle_options(*other);
-    }
+    const CLI::App* chosen = add_commands(app, command, argc, argv);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

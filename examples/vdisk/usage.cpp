@@ -53,14 +53,6 @@ std::string problem(const CLI::App& app, const CLI::App* command, const CLI::Par
 
 }  // namespace
 
-CLI::App* find_command(CLI::App& app, int argc, char** argv) {
-    if (argc < 2 || argv[1][0] == '-') return nullptr;
-    for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-        if (command->get_name() == argv[1]) return command;
-    }
-    throw Failure{std::string("unknown command '") + argv[1] + "'", 1, "Try 'vdisk --help'"};
-}
-
 void settle_options(CLI::App& command) {
     for (const Missing& m : missing) {
         if (!m.command.empty() && m.command != command.get_name()) continue;

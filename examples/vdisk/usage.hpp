@@ -6,10 +6,6 @@
 
 namespace tool {
 
-/// The command that the first word names, or nullptr where it is an option or missing; throws
-/// Failure for a word that is no command.
-CLI::App* find_command(CLI::App& app, int argc, char** argv);
-
 /// What holds for the options of all commands: the last of several counts, and flags take no value.
 /// Options of qemu-img that are not supported say so.
 void settle_options(CLI::App& command);
