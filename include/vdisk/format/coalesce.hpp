@@ -26,8 +26,7 @@ Result<Extent> coalesce(uint64_t at, uint64_t length, const Piece& piece) {
     Result<Extent> run = piece(at, length);
     if (!run) [[unlikely]]
         return run;
-    // Most reads are small. As a branch, not a minimum: the processor then knows how much to copy
-    // before the tables have told it from where.
+    // Most reads are small and end in the block they begin in.
     if (run->length >= length) [[likely]] {
         run->length = length;
         return run;
