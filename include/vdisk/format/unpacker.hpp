@@ -44,6 +44,9 @@ public:
     /// True from the first block on until `release`.
     [[nodiscard]] bool in_use() const { return in_use_; }
 
+    /// Keeps no piece of the last block: its place in the file may hold another one now.
+    void forget() { held_ = {}; }
+
     /// Gives all memory back, the codec's included; the next block takes it again.
     void release() {
         stored_.release();

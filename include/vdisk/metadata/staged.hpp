@@ -3,6 +3,8 @@
 // order that a power cut at any moment cannot turn into damage, only into leaked space.
 #pragma once
 
+#include <optional>
+
 #include <vdisk/metadata/metadata.hpp>
 
 namespace vdisk {
@@ -38,6 +40,12 @@ public:
 
     [[nodiscard]] const S& storage() const { return storage_; }
     [[nodiscard]] S& storage() { return storage_; }
+
+    /// Guest data lies in this storage instead: it is flushed where data has to be durable.
+    void attach_data(S data) { data_.emplace(std::move(data)); }
+    /// Where guest data lies.
+    [[nodiscard]] const S& data() const { return data_ ? *data_ : storage_; }
+    [[nodiscard]] S& data() { return data_ ? *data_ : storage_; }
 
     /// As Metadata::entries; sees changes that are not flushed yet.
     Result<Bytes> entries(uint64_t at, uint64_t length) const {
@@ -191,6 +199,10 @@ private:
     }
 
     Status barrier() {
+        if (data_ && data_pending_) {
+            if (Status flushed = data_->flush(); !flushed) return flushed;
+            data_pending_ = false;
+        }
         if (!data_pending_ && !unflushed_) return {};
         if (Status flushed = storage_.flush(); !flushed) return flushed;
         data_pending_ = unflushed_ = false;
@@ -228,6 +240,7 @@ private:
     }
 
     S storage_;
+    std::optional<S> data_;  ///< where guest data lies, if not in storage_
     metadata::Pages<A> pages_;
     Buffer<A> marks_;  ///< a byte per sector of every frame: clean, or its stage + 1
     Buffer<A> spare_;  ///< one page, for reading when all frames hold changes

@@ -23,10 +23,11 @@ Result<Header> load_header(const S& storage) {
     return header;
 }
 
-template <Storage S, Allocation A, Codec C>
+/// `T` is how tables are reached: Metadata to read, StagedMetadata beneath a Writer.
+template <Storage S, Allocation A, Codec C, class T = Metadata<S, A>>
 class Image {
 public:
-    using Tables = Metadata<S, A>;
+    using Tables = T;
     static constexpr bool in_place = Tables::in_place;
 
     /// Opens the image; reads the header and its extensions, no table. An external data file is
@@ -55,7 +56,10 @@ public:
     /// The image file itself.
     [[nodiscard]] const S& file() const { return tables_.storage(); }
     /// Where data extents point into: the external data file if there is one, or the image file.
-    [[nodiscard]] const S& storage() const { return data_file_ ? *data_file_ : file(); }
+    [[nodiscard]] const S& storage() const {
+        if constexpr (stages_data) return tables_.data();
+        else return data_file_ ? *data_file_ : file();
+    }
 
     [[nodiscard]] Text backing_file() const { return layout_.backing_file; }
     [[nodiscard]] Text backing_format() const { return layout_.backing_format; }
@@ -63,7 +67,9 @@ public:
     /// Gives an image with an external data file that file. Without it data cannot be read.
     Status attach_data_file(S storage) {
         if (!layout_.has_data_file) return invalid("qcow2: the image has no external data file");
-        data_file_.emplace(std::move(storage));
+        if constexpr (stages_data) tables_.attach_data(std::move(storage));
+        else data_file_.emplace(std::move(storage));
+        has_data_ = true;
         return {};
     }
 
@@ -82,7 +88,7 @@ public:
     Result<Extent> lookup(uint64_t at, uint64_t length) const {
         if (layout_.crypt_method != 0) [[unlikely]]
             return encrypted();
-        if (layout_.has_data_file && !data_file_) [[unlikely]] {
+        if (layout_.has_data_file && !has_data_) [[unlikely]] {
             return fail(Errc::not_found, "qcow2: the external data file is not attached");
         }
         return coalesce(at, length,
@@ -97,7 +103,17 @@ public:
     [[nodiscard]] bool holds_memory() const { return unpacker_.in_use(); }
     void release() const { unpacker_.release(); }
 
+protected:
+    [[nodiscard]] Tables& tables() { return tables_; }
+    [[nodiscard]] const Tables& tables() const { return tables_; }
+    void forget_unpacked() { unpacker_.forget(); }
+    /// A writer moves tables.
+    [[nodiscard]] Layout& layout_mut() { return layout_; }
+
 private:
+    // Where guest data has to be durable before tables, those look after its file.
+    static constexpr bool stages_data = !std::same_as<T, Metadata<S, A>>;
+
     Image(const Layout& layout, Tables tables, A allocation, C codec)
         : layout_(layout),
           l1_(layout.l1),
@@ -172,6 +188,7 @@ private:
     uint64_t size_;
     Tables tables_;
     std::optional<S> data_file_;
+    bool has_data_ = false;
     mutable Unpacker<A, C> unpacker_;
 };
 

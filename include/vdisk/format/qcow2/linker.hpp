@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSL-1.0
+// The write side of the guest mapping: L2 tables that may be written, and slots put into them.
+// What is written first, and what after a flush, is in README.md of this folder.
+#pragma once
+
+#include <vdisk/format/qcow2/guard.hpp>
+#include <vdisk/format/qcow2/image.hpp>
+#include <vdisk/format/qcow2/slot.hpp>
+
+namespace vdisk::qcow2 {
+
+/// Base of Writer.
+template <WritableStorage S, Allocation A, Codec C>
+class Linker : public Image<S, A, C, StagedMetadata<S, A>> {
+    using Base = Image<S, A, C, StagedMetadata<S, A>>;
+
+public:
+    using typename Base::Tables;
+
+    using Base::layout;
+    using Base::storage;
+    [[nodiscard]] S& storage() { return this->tables().data(); }
+
+protected:
+    /// A slot, and what it means from the guest address asked for to the end of its cluster.
+    struct State {
+        Slot slot;
+        Extent extent;
+    };
+
+    explicit Linker(Base base) : Base(std::move(base)) {}
+
+    [[nodiscard]] uint64_t cluster_size() const { return layout().cluster_size(); }
+    [[nodiscard]] uint64_t in_cluster(uint64_t at) const { return at & (cluster_size() - 1); }
+    [[nodiscard]] bool has_backing() const { return layout().backing_file.length > 0; }
+    [[nodiscard]] Clusters<Tables> clusters() {
+        return {this->tables(), this->layout_mut(), space_};
+    }
+    [[nodiscard]] Space& space() { return space_; }
+
+    /// End of the guest range that the L2 table of `at` maps.
+    [[nodiscard]] uint64_t end_of_table(uint64_t at) const {
+        return (at | ((uint64_t{1} << layout().l1_shift()) - 1)) + 1;
+    }
+
+    /// To be called before anything changes. What the specification wants first: features that
+    /// only a writer who knows them may keep are cleared.
+    Status begin() {
+        if (!broken_) return broken_;
+        if (begun_) return {};
+        Layout& checked = this->layout_mut();
+        const uint64_t end = blocks(this->file().size(), checked.cluster_bits);
+        if (Status whole = clusters().grow_to(end); !whole) return whole;
+        if (checked.has_data_file && storage().size() < checked.size) {
+            if (Status grown = storage().resize(checked.size); !grown) return grown;
+        }
+        const uint64_t kept = checked.autoclear & autoclear::data_file_raw;
+        if (kept != checked.autoclear) {
+            Status put =
+                this->tables().put_be64(offsetof(Header, autoclear_features), kept, Stage::root);
+            if (put) put = this->tables().flush();
+            if (!put) return put;
+            checked.autoclear = kept;
+        }
+        begun_ = true;
+        return {};
+    }
+
+    /// The image contradicts itself: says so in its header and writes nothing more.
+    Status damaged(Error error) {
+        broken_ = error;
+        if (layout().version < 3) return error;
+        const uint64_t bits = layout().incompatible | incompatible::corrupt;
+        Status put =
+            this->tables().put_be64(offsetof(Header, incompatible_features), bits, Stage::root);
+        if (put) static_cast<void>(this->tables().flush());
+        return error;
+    }
+
+    /// The slot of `at`, checked; an empty one where there is no L2 table.
+    Result<State> state(uint64_t at) const {
+        const Where where = this->where();
+        const auto table = table_of(at);
+        if (!table) return table.error();
+        if (table->at == 0) {
+            return State{{}, {.kind = Kind::absent, .length = end_of_table(at) - at}};
+        }
+        const uint64_t slot_at = this->slot_at(table->at, at);
+        const auto slot = load_slot(slot_at);
+        if (!slot) return slot.error();
+        const auto extent = layout().extended_l2
+                                ? lookup::subclusters(where, slot->entry, slot->bitmap, at, slot_at)
+                                : lookup::cluster(where, slot->entry, at, slot_at);
+        if (!extent) return extent.error();
+        return State{*slot, *extent};
+    }
+
+    /// Refuses a host cluster that a slot calls its own and that is not.
+    Status check_own(Slot s) {
+        if (layout().has_data_file) return {};
+        const uint64_t cluster = slot::host(s) >> layout().cluster_bits;
+        const auto tables = guard_.tables_at(this->tables(), layout(), cluster);
+        if (!tables) return tables.error();
+        if (*tables != 0) {
+            return damaged(corrupt("qcow2: write would overwrite metadata", {slot::host(s)}));
+        }
+        const auto count = clusters().refcount(cluster);
+        if (!count) return count.error();
+        if (*count != 1) {
+            return damaged(corrupt("qcow2: refcount of a cluster with the copied flag is not 1",
+                                   {*count, slot::host(s)}));
+        }
+        return {};
+    }
+
+    /// Puts what `change(guest address, old slot) -> Slot` says for the clusters of [at, end),
+    /// which one L2 table maps. Host clusters that lose their slot are freed after the next flush.
+    /// Stops early when too many of them do; says where it stopped.
+    template <class Change>
+    Result<uint64_t> relink(uint64_t at, uint64_t end, const Change& change) {
+        if (!clusters().has_room(max_lost + 1)) {
+            if (Status released = clusters().release(); !released) return released.error();
+        }
+        const auto table = writable_table(at);
+        if (!table) return table.error();
+        Lost lost;
+        at = align_down(at, layout().cluster_bits);
+        while (at < end && lost.has_room()) {
+            std::array<byte, 512> sector;
+            size_t bytes = 0;
+            const uint64_t first_at = slot_at(table->now, at);
+            for (; at < end && lost.has_room(); at += cluster_size()) {
+                const uint64_t here = slot_at(table->now, at);
+                if (here >> 9 != first_at >> 9) break;
+                const auto old = load_slot(here);
+                if (!old) return old.error();
+                const Slot now = change(at, *old);
+                if (!slot::same_host(*old, now)) lost.add(slot::held(layout(), *old));
+                store_be64(&sector[bytes], now.entry);
+                if (layout().extended_l2) store_be64(&sector[bytes + 8], now.bitmap);
+                bytes += slot_size();
+            }
+            Status put = this->tables().put(first_at, Bytes(sector).first(bytes), Stage::link);
+            if (!put) return put.error();
+        }
+        if (Status rooted = root(*table); !rooted) return rooted.error();
+        // Not before: until here a failure leaves the old table in force.
+        for (size_t i = 0; i < lost.count; ++i) clusters().free_later(lost.runs[i]);
+        return at < end ? at : end;
+    }
+
+    /// So many runs of host clusters can lose their slots in one go.
+    static constexpr size_t max_lost = 32;
+
+private:
+    struct Lost {
+        std::array<Run, max_lost> runs{};
+        size_t count = 0;
+        [[nodiscard]] bool has_room() const { return count < runs.size(); }
+        void add(Run run) {
+            if (run.count == 0) return;
+            if (count > 0 && runs[count - 1].end() == run.first) runs[count - 1].count += run.count;
+            else runs[count++] = run;
+        }
+    };
+    struct Table {
+        uint64_t at = 0;  ///< 0: there is none
+        bool copied = false;
+    };
+    /// An L2 table that may be written: where it is, where it was, which L1 entry leads to it.
+    struct Move {
+        uint64_t now = 0, before = 0, l1_entry_at = 0;
+    };
+
+    [[nodiscard]] Where where() const {
+        return {layout(), layout().l1, this->file().size(), this->storage().size()};
+    }
+    [[nodiscard]] uint64_t slot_size() const { return layout().extended_l2 ? 16u : 8u; }
+    [[nodiscard]] uint64_t slot_at(uint64_t table, uint64_t at) const {
+        const uint64_t mask = (uint64_t{1} << layout().l2_bits()) - 1;
+        return table + (at >> layout().cluster_bits & mask) * slot_size();
+    }
+    [[nodiscard]] uint64_t l1_entry_at(uint64_t at) const {
+        return layout().l1.at + (at >> layout().l1_shift()) * 8;
+    }
+
+    Result<Table> table_of(uint64_t at) const {
+        const auto l1_entry = this->tables().be64(l1_entry_at(at));
+        if (!l1_entry) return l1_entry.error();
+        const auto table = lookup::l2_table(where(), *l1_entry, l1_entry_at(at));
+        if (!table) return table.error();
+        return Table{*table, (*l1_entry & entry::copied) != 0};
+    }
+
+    Result<Slot> load_slot(uint64_t slot_at) const {
+        const auto entry = this->tables().be64(slot_at);
+        if (!entry) return entry.error();
+        if (!layout().extended_l2) return Slot{*entry, 0};
+        const auto bitmap = this->tables().be64(slot_at + 8);
+        if (!bitmap) return bitmap.error();
+        return Slot{*entry, *bitmap};
+    }
+
+    // The L2 table of `at`, for writing: its own, a copy of a shared one, or a new one. Others are
+    // linked by root() once their slots are put.
+    Result<Move> writable_table(uint64_t at) {
+        const auto old = table_of(at);
+        if (!old) return old.error();
+        Move move{old->at, old->at, l1_entry_at(at)};
+        const uint64_t cluster = old->at >> layout().cluster_bits;
+        if (old->at != 0 && old->copied) {
+            if (Status owned = check_own_table(cluster); !owned) return owned.error();
+            return move;
+        }
+        const auto run = clusters().allocate(1);
+        if (!run) return run.error();
+        move.now = run->first << layout().cluster_bits;
+        for (uint64_t done = 0; done < cluster_size(); done += 512) {
+            std::array<byte, 512> sector{};
+            if (old->at != 0) {
+                const auto entries = this->tables().entries(old->at + done, sector.size());
+                if (!entries) return entries.error();
+                std::memcpy(sector.data(), entries->data(), entries->size());
+            }
+            Status put = this->tables().put(move.now + done, sector, Stage::link);
+            if (!put) return put.error();
+        }
+        return move;
+    }
+
+    Status check_own_table(uint64_t cluster) {
+        const auto tables = guard_.tables_at(this->tables(), layout(), cluster);
+        if (!tables) return tables.error();
+        if (*tables > 1) {
+            return damaged(corrupt("qcow2: L2 table lies on other metadata",
+                                   {cluster << layout().cluster_bits}));
+        }
+        const auto count = clusters().refcount(cluster);
+        if (!count) return count.error();
+        if (*count == 1) return {};
+        return damaged(corrupt("qcow2: refcount of an L2 table with the copied flag is not 1",
+                               {*count, cluster << layout().cluster_bits}));
+    }
+
+    Status root(const Move& move) {
+        if (move.now == move.before) return {};
+        Status put =
+            this->tables().put_be64(move.l1_entry_at, move.now | entry::copied, Stage::root);
+        if (!put) return put;
+        guard_.forget(move.now >> layout().cluster_bits);
+        if (move.before == 0) return {};
+        guard_.forget(move.before >> layout().cluster_bits);
+        clusters().free_later({move.before >> layout().cluster_bits, 1});
+        return {};
+    }
+
+    Space space_;
+    Guard guard_;
+    Status broken_;
+    bool begun_ = false;
+};
+
+}  // namespace vdisk::qcow2

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSL-1.0
+// Writes a qcow2 image (versions 2 and 3).
+#pragma once
+
+#include <vdisk/format/qcow2/linker.hpp>
+
+namespace vdisk::qcow2 {
+
+/// Refcounts are kept exact, also where the image would allow them to lag behind (lazy refcounts):
+/// the flush that makes guest data durable covers them, so there is nothing to be gained.
+///
+/// Bitmaps are not kept up to date: the first change declares them void, as the specification
+/// demands of such a writer.
+template <WritableStorage S, Allocation A, Codec C>
+class Writer : public Linker<S, A, C> {
+    using Base = Linker<S, A, C>;
+    using typename Base::State;
+
+public:
+    /// Opens an image to read and write. Refuses one that has to be repaired first: marked corrupt,
+    /// or with refcounts that were not brought up to date (dirty). Nothing is written before the
+    /// first change.
+    static Result<Writer> open(S storage, OpenOptions options = {}, A allocation = A{},
+                               C codec = C{}) {
+        auto image = Image<S, A, C, StagedMetadata<S, A>>::open(
+            std::move(storage), options, std::move(allocation), std::move(codec));
+        if (!image) return image.error();
+        const Layout& layout = image->layout();
+        if (layout.crypt_method != 0) {
+            return fail(Errc::encrypted, "qcow2: the image is encrypted (AES or LUKS)");
+        }
+        if (layout.is_corrupt()) {
+            return fail(Errc::read_only, "qcow2: the image is marked corrupt and needs repair");
+        }
+        if (layout.is_dirty()) {
+            return fail(Errc::read_only,
+                        "qcow2: the image was not closed cleanly (dirty) and needs repair");
+        }
+        return Writer(*std::move(image));
+    }
+
+    using Base::layout;
+    using Base::storage;
+
+    /// Guest bytes whose neighbours within a block share their fate: a subcluster or a cluster.
+    [[nodiscard]] uint64_t block_size() const {
+        return layout().extended_l2 ? cluster_size() >> 5 : cluster_size();
+    }
+
+    /// Clusters that are the image's own are overwritten in place; a run of others gets new ones.
+    Result<Placement> place(uint64_t at, uint64_t length) {
+        if (Status begun = this->begin(); !begun) return begun.error();
+        const auto first = this->state(at);
+        if (!first) return first.error();
+        const uint64_t rest = this->end_of_table(at) - at;
+        if (length > rest) length = rest;
+        if (!slot::owns_host(layout(), first->slot)) return fresh(at, length, *first);
+        if (first->extent.kind == Kind::data) return overwrite(at, length, *first);
+        return reuse(at, length, *first);
+    }
+
+    /// Links a fresh placement into the L2 table.
+    Status commit(uint64_t at, const Placement& placement) {
+        this->tables().wrote_data();
+        if (!placement.fresh) return {};
+        const uint64_t first = at - placement.head;
+        const uint64_t end = at + placement.length + placement.tail;
+        const uint64_t home = placement.at - placement.head - in_cluster(first);
+        const uint64_t base = align_down(first, layout().cluster_bits);
+        const auto done = this->relink(first, end, [&](uint64_t cluster, Slot old) {
+            const uint64_t from = cluster < first ? first - cluster : 0;
+            const uint64_t to = end - cluster < cluster_size() ? end - cluster : cluster_size();
+            return slot::stored(layout(), old, home + (cluster - base), from, to);
+        });
+        if (!done) return done.error();
+        if (*done != end) return invalid("qcow2: placement is not one that place() gave");
+        return {};
+    }
+
+    /// Makes whole blocks from `at` on read as zeros and keeps their space. Says how many bytes it
+    /// did, at least one block; 0 where zeros have to be written. `at` begins a block, and so does
+    /// `at + length`, unless it is the end of the disk.
+    Result<uint64_t> zero(uint64_t at, uint64_t length) {
+        if (Status begun = this->begin(); !begun) return begun.error();
+        if (is_raw_outside()) return uint64_t{0};
+        if (in_cluster(at) != 0 || length < rest_of_cluster(at)) {
+            return zero_subclusters(at, length);
+        }
+        return erase(at, length, [this](Slot old) {
+            if (layout().version < 3) return Slot{};
+            const uint64_t kept = slot::owns_host(layout(), old) ? old.entry & ~entry::zero : 0;
+            if (layout().extended_l2) return Slot{kept, slot::all_zero};
+            return Slot{kept | entry::zero, 0};
+        });
+    }
+
+    /// Gives up the contents of whole clusters from `at` on, and their space: they read as zeros.
+    /// As zero(); 0 where the clusters have to stay as they are.
+    Result<uint64_t> discard(uint64_t at, uint64_t length) {
+        if (Status begun = this->begin(); !begun) return begun.error();
+        if (layout().has_data_file) return uint64_t{0};
+        return erase(at, length, [this](Slot old) {
+            if (old == Slot{} && !has_backing()) return old;
+            if (layout().extended_l2) return Slot{0, slot::all_zero};
+            return Slot{layout().version < 3 ? 0 : entry::zero, 0};
+        });
+    }
+
+    /// Guest bytes of a packed block.
+    [[nodiscard]] uint64_t pack_unit() const { return cluster_size(); }
+    [[nodiscard]] Packing packing() const { return layout().packing; }
+
+    /// A home for a packed cluster of `stored` bytes, which are fewer than a cluster's; it may
+    /// share its host clusters with others.
+    Result<uint64_t> place_packed(uint64_t stored) {
+        if (Status begun = this->begin(); !begun) return begun.error();
+        if (layout().has_data_file) {
+            return unsupported("qcow2: an image with an external data file holds no packed data");
+        }
+        if (stored == 0 || stored >= cluster_size()) {
+            return invalid("qcow2: packed cluster is not smaller than a cluster", {stored});
+        }
+        const auto home = place_behind(stored);
+        if (!home) return home;
+        this->space().packed_at = *home + stored;
+        return home;
+    }
+
+    /// Shows the packed bytes at `home` to the guest as the cluster that begins at `at`.
+    Status commit_packed(uint64_t at, uint64_t home, uint64_t stored) {
+        this->tables().wrote_data();
+        this->forget_unpacked();
+        const auto done = this->relink(at, at + cluster_size(), [&](uint64_t, Slot) {
+            return slot::packed(layout(), home, stored);
+        });
+        return done ? Status{} : Status(done.error());
+    }
+
+    /// When it succeeds, all that was written is durable, and clusters nobody needs are free.
+    Status flush() {
+        if (this->space().freed == 0) return this->tables().flush();
+        if (Status released = this->clusters().release(); !released) return released;
+        return this->tables().flush();
+    }
+
+private:
+    explicit Writer(Image<S, A, C, StagedMetadata<S, A>> image) : Base(std::move(image)) {}
+
+    using Base::cluster_size;
+    using Base::has_backing;
+    using Base::in_cluster;
+
+    [[nodiscard]] bool is_raw_outside() const {
+        return (layout().autoclear & autoclear::data_file_raw) != 0;
+    }
+    // Guest bytes from `at` to the end of its cluster or, before that, of the disk.
+    [[nodiscard]] uint64_t rest_of_cluster(uint64_t at) const {
+        const uint64_t rest = cluster_size() - in_cluster(at);
+        return this->size() - at < rest ? this->size() - at : rest;
+    }
+
+    // Own clusters in a row, in the file as on the disk.
+    Result<Placement> overwrite(uint64_t at, uint64_t length, const State& first) {
+        if (Status own = this->check_own(first.slot); !own) return own.error();
+        uint64_t done = first.extent.length;
+        while (done < length) {
+            const auto next = this->state(at + done);
+            if (!next || !slot::owns_host(layout(), next->slot) ||
+                !continues({.kind = Kind::data, .at = first.extent.at, .length = done},
+                           next->extent)) {
+                break;
+            }
+            if (Status own = this->check_own(next->slot); !own) return own.error();
+            done += next->extent.length;
+        }
+        return Placement{.at = first.extent.at, .length = done < length ? done : length};
+    }
+
+    // A host cluster that belongs to the slot and holds nothing the guest sees yet.
+    Result<Placement> reuse(uint64_t at, uint64_t length, const State& first) {
+        if (Status own = this->check_own(first.slot); !own) return own.error();
+        if (length > first.extent.length) length = first.extent.length;
+        return filled_up(at, length, slot::host(first.slot) + in_cluster(at), block_size(),
+                         block_size());
+    }
+
+    // A new block is filled up to the edges of what the old one held in one piece.
+    [[nodiscard]] uint64_t edge(Slot s) const {
+        const bool holds_data = slot::is_compressed(s) || slot::has_host(layout(), s);
+        return holds_data ? cluster_size() : block_size();
+    }
+
+    Placement filled_up(uint64_t at, uint64_t length, uint64_t home, uint64_t first_edge,
+                        uint64_t last_edge) const {
+        const uint64_t past = (at + length) & (last_edge - 1);
+        return {.at = home,
+                .length = length,
+                .head = at & (first_edge - 1),
+                .tail = past == 0 ? 0 : last_edge - past,
+                .fresh = true};
+    }
+
+    // New clusters in a row, for slots that have none of their own.
+    Result<Placement> fresh(uint64_t at, uint64_t length, const State& first) {
+        uint64_t lost = slot::held(layout(), first.slot).count != 0;
+        uint64_t end = at + first.extent.length;
+        if (first.extent.kind != Kind::absent || first.slot != Slot{}) {
+            end = align_down(at, layout().cluster_bits) + cluster_size();
+        }
+        while (end < at + length && lost + 1 < Base::max_lost) {
+            const auto next = this->state(end);
+            if (!next || slot::owns_host(layout(), next->slot)) break;
+            lost += slot::held(layout(), next->slot).count != 0;
+            end += cluster_size();
+        }
+        if (length > end - at) length = end - at;
+        uint64_t home = at;
+        if (!layout().has_data_file) {
+            const uint64_t wanted = blocks(in_cluster(at) + length, layout().cluster_bits);
+            const auto run = this->clusters().allocate(wanted);
+            if (!run) return run.error();
+            home = (run->first << layout().cluster_bits) + in_cluster(at);
+            const uint64_t room = (run->count << layout().cluster_bits) - in_cluster(at);
+            if (length > room) length = room;
+        }
+        const auto last = this->state(at + length - 1);
+        if (!last) return last.error();
+        return filled_up(at, length, home, edge(first.slot), edge(last->slot));
+    }
+
+    // Changes the slots of whole clusters; those that need no table to read as zeros stay absent.
+    template <class Change>
+    Result<uint64_t> erase(uint64_t at, uint64_t length, const Change& change) {
+        if (layout().version < 3 && has_backing()) return uint64_t{0};
+        if (in_cluster(at) != 0 || length < rest_of_cluster(at)) return uint64_t{0};
+        uint64_t end = at + length == this->size() ? at + length
+                                                   : align_down(at + length, layout().cluster_bits);
+        if (end > this->end_of_table(at)) end = this->end_of_table(at);
+        const auto first = this->state(at);
+        if (!first) return first.error();
+        if (!has_backing() && first->slot == Slot{}) {
+            const uint64_t absent = first->extent.length;
+            return absent < end - at ? absent : end - at;
+        }
+        const auto done = this->relink(at, end, [&](uint64_t, Slot old) { return change(old); });
+        if (!done) return done.error();
+        return (*done < end ? *done : end) - at;
+    }
+
+    Result<uint64_t> zero_subclusters(uint64_t at, uint64_t length) {
+        const uint64_t rest = rest_of_cluster(at);
+        if (length > rest) length = rest;
+        if (!layout().extended_l2) return uint64_t{0};
+        const auto old = this->state(at);
+        if (!old) return old.error();
+        if (slot::is_compressed(old->slot)) return uint64_t{0};
+        if (old->slot == Slot{} && !has_backing()) return length;
+        const auto done = this->relink(at, at + length, [&](uint64_t cluster, Slot s) {
+            const uint64_t touched =
+                slot::subclusters(layout(), at - cluster, at + length - cluster);
+            return Slot{s.entry, (s.bitmap & ~touched) | touched << 32};
+        });
+        if (!done) return done.error();
+        return length;
+    }
+
+    // Behind the last packed cluster if there is room, if need be on into the next host cluster.
+    Result<uint64_t> place_behind(uint64_t stored) {
+        auto clusters = this->clusters();
+        const uint64_t behind = this->space().packed_at;
+        const uint64_t room = (cluster_size() - in_cluster(behind)) & (cluster_size() - 1);
+        const uint64_t cluster = behind >> layout().cluster_bits;
+        bool joins = room != 0;
+        if (joins) {
+            const auto count = clusters.refcount(cluster);
+            if (!count) return count;
+            joins = *count < max_refcount(layout().refcount_order);
+        }
+        if (!joins || stored > room) {
+            const auto run = clusters.allocate(1);
+            if (!run) return run.error();
+            if (!joins || run->first != cluster + 1) return run->first << layout().cluster_bits;
+        }
+        if (Status shared = clusters.reference({cluster, 1}); !shared) return shared.error();
+        return behind;
+    }
+};
+
+}  // namespace vdisk::qcow2
