@@ -7,10 +7,10 @@
 #include <vdisk/allocation/none.hpp>
 #include <vdisk/disk/open.hpp>
 #include <vdisk/format/qcow/create.hpp>
-#include <vdisk/format/qcow/writer.hpp>
+#include <vdisk/format/qcow2/writer.hpp>
 #include <vdisk/io/compare.hpp>
 #include <vdisk/io/copy.hpp>
-#include <vdisk/io/write.hpp>
+#include <vdisk/io/zero.hpp>
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/callback.hpp>
 #include <vdisk/storage/growable.hpp>

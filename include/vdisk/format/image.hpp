@@ -69,6 +69,20 @@ concept WritableImage = Image<I> &&
     requires WritableStorage<std::remove_cvref_t<decltype(i.storage())>>;
 };
 
+/// A WritableImage that can show zeros without storing them.
+///
+/// `zero(at, length)`: whole blocks of block_size() bytes from `at` on read as zeros afterwards; it
+/// says how many bytes it did, 0 where they have to be written. `at` begins a block, and so does
+/// `at + length` unless it is the end of the disk. `discard(at, length)` takes any range: what is
+/// inside it may read as zeros afterwards and need no space, or stay as it is; says how far it
+/// came, one byte at least.
+template <class I>
+concept ErasableImage = WritableImage<I> && requires(I& i, uint64_t at, uint64_t length) {
+    { i.block_size() } -> std::same_as<uint64_t>;
+    { i.zero(at, length) } -> std::same_as<Result<uint64_t>>;
+    { i.discard(at, length) } -> std::same_as<Result<uint64_t>>;
+};
+
 /// What an image is opened for.
 enum class Purpose : uint8_t {
     data,      ///< to read the guest's bytes: refused at once if that can never work

@@ -29,6 +29,10 @@ public:
 
     Status flush() requires WritableStorage<S> { return storage_->flush(); }
 
+    Status punch(uint64_t at, uint64_t length) requires PunchStorage<S> {
+        return storage_->punch(at, length);
+    }
+
     [[nodiscard]] Result<Hole> hole(uint64_t at, uint64_t length) const requires SparseStorage<S> {
         return storage_->hole(at, length);
     }

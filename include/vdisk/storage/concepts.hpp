@@ -45,4 +45,11 @@ concept SparseStorage = Storage<S> && requires(const S& s, uint64_t at, uint64_t
     { s.hole(at, length) } -> std::same_as<Result<Hole>>;
 };
 
+/// A Storage that can give space back: after `punch(at, length)` those bytes read as zeros and take
+/// no room. They must lie inside. Errc::unsupported where that cannot be done; nothing happened.
+template <class S>
+concept PunchStorage = WritableStorage<S> && requires(S& s, uint64_t at, uint64_t length) {
+    { s.punch(at, length) } -> std::same_as<Status>;
+};
+
 }  // namespace vdisk

@@ -56,6 +56,10 @@ public:
         log_->events.push_back({CutEvent::Kind::resize, file_, size, {}});
         return {};
     }
+    /// As a write of zeros.
+    Status punch(uint64_t at, uint64_t length) {
+        return write(at, std::vector<byte>(static_cast<size_t>(length)));
+    }
     Status flush() {
         log_->events.push_back({CutEvent::Kind::flush, file_, 0, {}});
         return {};
@@ -67,6 +71,6 @@ private:
     uint32_t file_;
 };
 
-static_assert(WritableStorage<PowerCutStorage>);
+static_assert(PunchStorage<PowerCutStorage>);
 
 }  // namespace vdisk

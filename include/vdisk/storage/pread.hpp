@@ -163,6 +163,19 @@ public:
         return {};
     }
 
+    Status punch(uint64_t at, uint64_t length) {
+        if (!fits(at, length, size_)) return invalid("punch: past the end", {.at = at});
+        if (length == 0) return {};
+        while (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
+                           static_cast<off_t>(length)) != 0) {
+            if (errno == EOPNOTSUPP || errno == ENODEV || errno == ENOSYS) {
+                return unsupported("punch: the file system cannot make holes");
+            }
+            if (errno != EINTR) return detail::os_error(errno, "punch: the system failed");
+        }
+        return {};
+    }
+
     [[nodiscard]] Result<Hole> hole(uint64_t at, uint64_t length) const {
         if (!fits(at, length, size_)) return invalid("hole: past the end", {.at = at});
         const off_t data = ::lseek(fd_, static_cast<off_t>(at), SEEK_DATA);

@@ -2,7 +2,7 @@
 // qcow version 1, as a name for open<> and for lists of formats.
 #pragma once
 
-#include <vdisk/format/qcow/image.hpp>
+#include <vdisk/format/qcow/writer.hpp>
 
 namespace vdisk {
 
@@ -16,6 +16,16 @@ struct Qcow {
     static Result<Image<S, A, C>> open(S storage, OpenOptions options, A allocation, C codec) {
         return Image<S, A, C>::open(std::move(storage), options, std::move(allocation),
                                     std::move(codec));
+    }
+
+    template <WritableStorage S, Allocation A, Codec C>
+    using Writer = qcow::Writer<S, A, C>;
+
+    template <WritableStorage S, Allocation A, Codec C>
+    static Result<Writer<S, A, C>> open_writer(S storage, OpenOptions options, A allocation,
+                                               C codec) {
+        return Writer<S, A, C>::open(std::move(storage), options, std::move(allocation),
+                                     std::move(codec));
     }
 
     /// True if the file claims to be qcow: magic and version. Open it to learn whether it is.

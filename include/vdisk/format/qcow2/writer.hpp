@@ -83,6 +83,7 @@ public:
     Result<uint64_t> zero(uint64_t at, uint64_t length) {
         if (Status begun = this->begin(); !begun) return begun.error();
         if (is_raw_outside()) return uint64_t{0};
+        if (layout().version < 3 && has_backing()) return uint64_t{0};
         if (in_cluster(at) != 0 || length < rest_of_cluster(at)) {
             return zero_subclusters(at, length);
         }
@@ -94,11 +95,14 @@ public:
         });
     }
 
-    /// Gives up the contents of whole clusters from `at` on, and their space: they read as zeros.
-    /// As zero(); 0 where the clusters have to stay as they are.
+    /// Gives up whole clusters inside the range, contents and space: they read as zeros. Clusters
+    /// that are in it in part, those of an external data file, and those of a version 2 image over
+    /// a backing file stay. Says how far it came.
     Result<uint64_t> discard(uint64_t at, uint64_t length) {
         if (Status begun = this->begin(); !begun) return begun.error();
-        if (layout().has_data_file) return uint64_t{0};
+        const uint64_t rest = rest_of_cluster(at);
+        if (layout().has_data_file || (layout().version < 3 && has_backing())) return length;
+        if (in_cluster(at) != 0 || length < rest) return rest < length ? rest : length;
         return erase(at, length, [this](Slot old) {
             if (old == Slot{} && !has_backing()) return old;
             if (layout().extended_l2) return Slot{0, slot::all_zero};
@@ -231,8 +235,6 @@ private:
     // Changes the slots of whole clusters; those that need no table to read as zeros stay absent.
     template <class Change>
     Result<uint64_t> erase(uint64_t at, uint64_t length, const Change& change) {
-        if (layout().version < 3 && has_backing()) return uint64_t{0};
-        if (in_cluster(at) != 0 || length < rest_of_cluster(at)) return uint64_t{0};
         uint64_t end = at + length == this->size() ? at + length
                                                    : align_down(at + length, layout().cluster_bits);
         if (end > this->end_of_table(at)) end = this->end_of_table(at);

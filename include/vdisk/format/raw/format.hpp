@@ -4,7 +4,7 @@
 
 #include <vdisk/allocation/concepts.hpp>
 #include <vdisk/codec/concepts.hpp>
-#include <vdisk/format/raw/image.hpp>
+#include <vdisk/format/raw/writer.hpp>
 
 namespace vdisk {
 
@@ -19,6 +19,15 @@ struct Raw {
     static Result<raw::Image<S>> open(S storage, OpenOptions options, A /*allocation*/,
                                       C /*codec*/) {
         return raw::Image<S>::open(std::move(storage), options);
+    }
+
+    template <WritableStorage S, Allocation A, Codec C>
+    using Writer = raw::Writer<S>;
+
+    template <WritableStorage S, Allocation A, Codec C>
+    static Result<raw::Writer<S>> open_writer(S storage, OpenOptions options, A /*allocation*/,
+                                              C /*codec*/) {
+        return raw::Writer<S>::open(std::move(storage), options);
     }
 };
 

@@ -47,6 +47,9 @@ public:
         return extent;
     }
 
+protected:
+    [[nodiscard]] S& storage_mut() { return storage_; }
+
 private:
     static constexpr unsigned sector_bits = 9;
     static constexpr uint64_t max_size = uint64_t{1} << 63;
