@@ -53,6 +53,7 @@ struct Placement {
     uint64_t head = 0;    ///< fresh: bytes of the first block before them, to be filled in
     uint64_t tail = 0;    ///< fresh: bytes of the last block after them, to be filled in
     bool fresh = false;   ///< needs commit; otherwise the bytes are overwritten in place
+    bool blank = false;   ///< fresh, and its blocks read as zeros in the file
 };
 
 /// An image that can be written, one thread at a time.

@@ -2,25 +2,47 @@
 // The one place where guest data is written, for all formats: place -> move -> commit.
 #pragma once
 
+#include <vdisk/core/zero.hpp>
 #include <vdisk/io/read.hpp>
 
 namespace vdisk {
 
 namespace io {
 
+/// How many of the next `length` bytes are known to be zeros without being read.
+template <class Below, Image I>
+uint64_t known_zeros(const I& image, uint64_t at, uint64_t length) {
+    if (at >= image.size()) return length;
+    if (length > image.size() - at) length = image.size() - at;
+    const Result<Extent> extent = image.lookup(at, length);
+    if (!extent) return 0;
+    if (extent->kind == Kind::zero) return extent->length;
+    const bool nothing_below = std::same_as<std::remove_cvref_t<Below>, Zeros>;
+    return extent->kind == Kind::absent && nothing_below ? extent->length : 0;
+}
+
 /// Copies what the guest sees at [at, at + length) to `home` in the file: the rest of a block that
-/// is written in part. Past the end of the disk there are zeros.
+/// is written in part. Past the end of the disk there are zeros. Where `blank`, so are there at
+/// `home`.
 template <WritableImage I, class Below>
-Status fill(I& image, uint64_t at, uint64_t home, uint64_t length, MutBytes scratch,
+Status fill(I& image, uint64_t at, uint64_t home, uint64_t length, bool blank, MutBytes scratch,
             Below&& below) {
     while (length > 0) {
+        if (const uint64_t zeros = blank ? known_zeros<Below>(image, at, length) : 0; zeros > 0) {
+            at += zeros;
+            home += zeros;
+            length -= zeros;
+            continue;
+        }
         const MutBytes piece =
             scratch.first(length < scratch.size() ? static_cast<size_t>(length) : scratch.size());
         const uint64_t rest = at < image.size() ? image.size() - at : 0;
         const size_t inside = rest < piece.size() ? static_cast<size_t>(rest) : piece.size();
         if (const Status got = read(image, at, piece.first(inside), below); !got) return got;
         if (const Status tail = Zeros{}(at, piece.subspan(inside)); !tail) return tail;
-        if (const Status put = image.storage().write(home, piece); !put) return put;
+        if (!blank || !is_zero(piece)) {
+            if (const Status put = image.storage().write(home, piece); !put) return put;
+        }
         at += piece.size();
         home += piece.size();
         length -= piece.size();
@@ -42,10 +64,11 @@ Status write(I& image, uint64_t at, Bytes in, MutBytes scratch, Below&& below = 
         if (!p) return p.error();
         const Bytes piece = in.first(static_cast<size_t>(p->length));
         if (p->fresh) {
-            Status filled = io::fill(image, at - p->head, p->at - p->head, p->head, scratch, below);
+            Status filled =
+                io::fill(image, at - p->head, p->at - p->head, p->head, p->blank, scratch, below);
             if (filled) {
-                filled =
-                    io::fill(image, at + p->length, p->at + p->length, p->tail, scratch, below);
+                filled = io::fill(image, at + p->length, p->at + p->length, p->tail, p->blank,
+                                  scratch, below);
             }
             if (!filled) return filled;
         }

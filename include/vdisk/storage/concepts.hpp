@@ -23,8 +23,8 @@ concept ViewableStorage = Storage<S> && requires(const S& s, uint64_t at, uint64
     { s.view(at, length) } -> std::same_as<Result<Bytes>>;
 };
 
-/// A Storage that can be changed. `write` grows nothing: call `resize` first. `flush` returns when
-/// everything written before it survives a power cut.
+/// A Storage that can be changed. `write` grows nothing: call `resize` first, which adds
+/// zeros. `flush` returns when everything written before it survives a power cut.
 template <class S>
 concept WritableStorage = Storage<S> && requires(S& s, uint64_t at, Bytes in, uint64_t size) {
     { s.write(at, in) } -> std::same_as<Status>;

@@ -19,11 +19,21 @@ struct Run {
     [[nodiscard]] constexpr uint64_t end() const { return first + count; }
 };
 
+/// A run that was just allocated.
+struct NewRun : Run {
+    bool blank = false;  ///< was never written: reads as zeros
+};
+
 /// What the allocation of an open image remembers.
 struct Space {
     static constexpr size_t max_freed = 128;
 
-    uint64_t cursor = 1;     ///< no cluster below is free
+    static constexpr uint64_t unknown = ~uint64_t{0};
+
+    uint64_t cursor = 1;       ///< no cluster below is free
+    uint64_t blank = unknown;  ///< from this cluster on, the file was never written
+    uint64_t blocks =
+        unknown;             ///< entries of the refcount table, without the empty ones at its end
     uint64_t packed_at = 0;  ///< where the next compressed cluster may go; 0: in a new cluster
     size_t freed = 0;
     std::array<Run, max_freed> queue;  ///< lose a reference once nothing durable leads to them
@@ -50,8 +60,8 @@ public:
     }
 
     /// Takes a run of free clusters, `most` or fewer; their refcount becomes 1. The file is made
-    /// long enough; what they hold is unknown.
-    Result<Run> allocate(uint64_t most) {
+    /// long enough.
+    Result<NewRun> allocate(uint64_t most) {
         for (;;) {
             const auto start = next(space_.cursor, [](uint64_t count) { return count == 0; });
             if (!start) return start.error();
@@ -64,14 +74,17 @@ public:
             if (!*described) continue;  // a new block may stand where the run was to be
             if (Status taken = take(run); !taken) return taken.error();
             space_.cursor = run.end();
-            return run;
+            const bool blank = run.first >= space_.blank;
+            if (blank) space_.blank = run.end();
+            return NewRun{run, blank};
         }
     }
 
     /// Takes exactly `count` neighbouring clusters, for a table of more than one cluster.
     Result<Run> allocate_table(uint64_t count) {
         const auto run = allocate(count);
-        if (!run || run->count == count) return run;
+        if (!run) return run.error();
+        if (run->count == count) return Run(*run);
         if (Status given_back = add(*run, ~uint64_t{0}); !given_back) return given_back.error();
         space_.cursor = run->first;
         const auto index = blocks_in_use();
@@ -119,12 +132,28 @@ public:
         return {};
     }
 
+    /// One more than the number of the last refcount block; the table is empty from there on.
+    Result<uint64_t> blocks_in_use() {
+        if (space_.blocks != Space::unknown) return space_.blocks;
+        uint64_t index = table_entries();
+        for (; index > 0; --index) {
+            const auto entry = tables_.be64(layout_.refcount_table_at + (index - 1) * 8);
+            if (!entry) return entry;
+            if (*entry != 0) break;
+        }
+        space_.blocks = index;
+        return index;
+    }
+
     /// Makes the file long enough for clusters up to `end`.
     Status grow_to(uint64_t end) {
         if (end > max_clusters()) return fail(Errc::limit, "qcow2: the file is too large to grow");
         const uint64_t size = end << layout_.cluster_bits;
-        if (tables_.storage().size() >= size) return {};
-        return tables_.storage().resize(size);
+        const uint64_t now = tables_.storage().size();
+        if (now >= size) return {};
+        if (Status grown = tables_.storage().resize(size); !grown) return grown;
+        if (space_.blank == Space::unknown) space_.blank = blocks(now, layout_.cluster_bits);
+        return {};
     }
 
 private:
@@ -333,18 +362,10 @@ private:
             Status put = tables_.put_be64(table + (index + i) * 8, block, Stage::claim);
             if (!put) return put;
         }
-        return {};
-    }
-
-    // One more than the number of the last refcount block.
-    Result<uint64_t> blocks_in_use() const {
-        uint64_t index = table_entries();
-        for (; index > 0; --index) {
-            const auto entry = tables_.be64(layout_.refcount_table_at + (index - 1) * 8);
-            if (!entry) return entry;
-            if (*entry != 0) break;
+        if (space_.blocks != Space::unknown && space_.blocks < index + area.count) {
+            space_.blocks = index + area.count;
         }
-        return index;
+        return {};
     }
 
     // Makes the refcount table large enough for `entries`: a new one beyond all that is described,

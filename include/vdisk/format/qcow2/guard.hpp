@@ -11,17 +11,24 @@ namespace vdisk::qcow2 {
 
 /// Counts what the header, the L1 table, the refcount table and the snapshot table say about a
 /// cluster, 64 neighbours at a time, and remembers the last few answers. L1 and refcount tables of
-/// more than 1 MiB (8 TiB of disk at clusters of 64 KiB) are not searched: of those images, only
-/// the fixed structures are protected.
+/// more than 1 MiB in use (64 TiB of disk at clusters of 64 KiB) are not searched: of those images,
+/// only the fixed structures are protected.
 class Guard {
 public:
-    /// How many tables begin at this cluster or cover it: 0, 1, or 2 for more.
+    /// How many tables begin at this cluster or cover it: 0, 1, or 2 for more. `refcount_blocks`
+    /// entries of the refcount table are in use.
     template <class Tables>
-    Result<unsigned> tables_at(const Tables& tables, const Layout& layout, uint64_t cluster) {
+    Result<unsigned> tables_at(const Tables& tables, const Layout& layout, uint64_t refcount_blocks,
+                               uint64_t cluster) {
+        if (table_at_ != layout.refcount_table_at || blocks_ != refcount_blocks) {
+            regions_ = {};  // new refcount structures; and where the old were may be data now
+            table_at_ = layout.refcount_table_at;
+            blocks_ = refcount_blocks;
+        }
         Region& region = regions_[(cluster >> 6) % regions_.size()];
         if (region.tag != (cluster >> 6) + 1) {
             region = {(cluster >> 6) + 1, 0, 0};
-            if (Status searched = search(tables, layout, region); !searched) {
+            if (Status searched = search(tables, layout, refcount_blocks, region); !searched) {
                 region = {};
                 return searched.error();
             }
@@ -30,7 +37,7 @@ public:
         return (region.twice & bit) != 0 ? 2u : (region.once & bit) != 0 ? 1u : 0u;
     }
 
-    /// To be called when a cluster becomes a table or stops to be one.
+    /// To be called when a cluster becomes an L2 table or stops to be one.
     void forget(uint64_t cluster) { regions_[(cluster >> 6) % regions_.size()] = {}; }
 
 private:
@@ -58,14 +65,14 @@ private:
     }
 
     template <class Tables>
-    static Status search(const Tables& tables, const Layout& layout, Region& region) {
+    static Status search(const Tables& tables, const Layout& layout, uint64_t refcount_blocks,
+                         Region& region) {
         mark(region, 0, 1);
         mark_bytes(region, layout, layout.l1.at, layout.l1.entries * 8ull);
         mark_bytes(region, layout, layout.refcount_table_at, layout.refcount_table_bytes);
         Status s = search_table(tables, layout, region, layout.l1.at, layout.l1.entries * 8ull);
         if (!s) return s;
-        s = search_table(tables, layout, region, layout.refcount_table_at,
-                         layout.refcount_table_bytes);
+        s = search_table(tables, layout, region, layout.refcount_table_at, refcount_blocks * 8);
         if (!s || layout.snapshots == 0) return s;
         uint64_t end = layout.snapshots_at;
         s = each_snapshot(tables.storage(), layout, [&](const Snapshot& snapshot) -> Status {
@@ -97,7 +104,9 @@ private:
         return {};
     }
 
-    std::array<Region, 32> regions_{};
+    std::array<Region, 64> regions_{};
+    uint64_t table_at_ = 0;  ///< of the refcount table the answers are for
+    uint64_t blocks_ = 0;    ///< refcount blocks they are for
 };
 
 }  // namespace vdisk::qcow2

@@ -99,7 +99,7 @@ protected:
     Status check_own(Slot s) {
         if (layout().has_data_file) return {};
         const uint64_t cluster = slot::host(s) >> layout().cluster_bits;
-        const auto tables = guard_.tables_at(this->tables(), layout(), cluster);
+        const auto tables = tables_at(cluster);
         if (!tables) return tables.error();
         if (*tables != 0) {
             return damaged(corrupt("qcow2: write would overwrite metadata", {slot::host(s)}));
@@ -228,8 +228,14 @@ private:
         return move;
     }
 
+    Result<unsigned> tables_at(uint64_t cluster) {
+        const auto blocks = clusters().blocks_in_use();
+        if (!blocks) return blocks.error();
+        return guard_.tables_at(this->tables(), layout(), *blocks, cluster);
+    }
+
     Status check_own_table(uint64_t cluster) {
-        const auto tables = guard_.tables_at(this->tables(), layout(), cluster);
+        const auto tables = tables_at(cluster);
         if (!tables) return tables.error();
         if (*tables > 1) {
             return damaged(corrupt("qcow2: L2 table lies on other metadata",

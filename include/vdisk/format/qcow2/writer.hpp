@@ -219,6 +219,7 @@ private:
         }
         if (length > end - at) length = end - at;
         uint64_t home = at;
+        bool blank = false;
         if (!layout().has_data_file) {
             const uint64_t wanted = blocks(in_cluster(at) + length, layout().cluster_bits);
             const auto run = this->clusters().allocate(wanted);
@@ -226,10 +227,13 @@ private:
             home = (run->first << layout().cluster_bits) + in_cluster(at);
             const uint64_t room = (run->count << layout().cluster_bits) - in_cluster(at);
             if (length > room) length = room;
+            blank = run->blank;
         }
         const auto last = this->state(at + length - 1);
         if (!last) return last.error();
-        return filled_up(at, length, home, edge(first.slot), edge(last->slot));
+        Placement placement = filled_up(at, length, home, edge(first.slot), edge(last->slot));
+        placement.blank = blank;
+        return placement;
     }
 
     // Changes the slots of whole clusters; those that need no table to read as zeros stay absent.
