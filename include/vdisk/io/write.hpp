@@ -50,6 +50,20 @@ Status fill(I& image, uint64_t at, uint64_t home, uint64_t length, bool blank, M
     return {};
 }
 
+/// Brings `in` (placement.length bytes) to the home that `place` gave it, with what its blocks need
+/// besides.
+template <WritableImage I, class Below>
+Status put(I& image, uint64_t at, const Placement& p, Bytes in, MutBytes scratch, Below&& below) {
+    if (p.fresh) {
+        Status filled = fill(image, at - p.head, p.at - p.head, p.head, p.blank, scratch, below);
+        if (!filled) return filled;
+        const uint64_t end = p.at + p.length;
+        filled = fill(image, at + p.length, end, p.tail, p.blank, scratch, below);
+        if (!filled) return filled;
+    }
+    return image.storage().write(p.at, in);
+}
+
 }  // namespace io
 
 /// Writes the guest bytes from `at`. Blocks that are new and written in part are filled up from
@@ -63,16 +77,7 @@ Status write(I& image, uint64_t at, Bytes in, MutBytes scratch, Below&& below = 
         const Result<Placement> p = image.place(at, in.size());
         if (!p) return p.error();
         const Bytes piece = in.first(static_cast<size_t>(p->length));
-        if (p->fresh) {
-            Status filled =
-                io::fill(image, at - p->head, p->at - p->head, p->head, p->blank, scratch, below);
-            if (filled) {
-                filled = io::fill(image, at + p->length, p->at + p->length, p->tail, p->blank,
-                                  scratch, below);
-            }
-            if (!filled) return filled;
-        }
-        if (const Status put = image.storage().write(p->at, piece); !put) return put;
+        if (const Status put = io::put(image, at, *p, piece, scratch, below); !put) return put;
         if (const Status shown = image.commit(at, *p); !shown) return shown;
         at += piece.size();
         in = in.subspan(piece.size());
