@@ -171,8 +171,8 @@ def text_seeds():
 
 
 def main(out):
-    for target, seeds in (("qcow2", qcow2_seeds), ("qcow", qcow_seeds), ("probe", probe_seeds),
-                          ("text", text_seeds)):
+    for target, seeds in (("qcow2", qcow2_seeds), ("qcow2_write", qcow2_seeds), ("qcow", qcow_seeds),
+                          ("probe", probe_seeds), ("text", text_seeds)):
         folder = Path(out) / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds():

@@ -63,7 +63,7 @@ public:
     /// long enough.
     Result<NewRun> allocate(uint64_t most) {
         for (;;) {
-            const auto start = next(space_.cursor, [](uint64_t count) { return count == 0; });
+            const auto start = first_free();
             if (!start) return start.error();
             space_.cursor = *start;
             const auto end = next_used(*start, most);
@@ -279,6 +279,20 @@ private:
             at += piece.count;
         }
         return end;
+    }
+    // A hostile refcount table can claim far more clusters than the file has: after so many the
+    // search goes on where no block describes anything.
+    static constexpr uint64_t max_search = uint64_t{1} << 24;
+
+    Result<uint64_t> first_free() {
+        const uint64_t enough = space_.cursor + max_search;
+        const auto found = next(
+            space_.cursor, [](uint64_t n) { return n == 0; }, enough);
+        if (!found || *found < enough) return found;
+        const auto described = blocks_in_use();
+        if (!described) return described;
+        const uint64_t end = *described << block_bits();
+        return end > enough ? end : enough;
     }
     Result<uint64_t> next_used(uint64_t at, uint64_t most) const {
         return next(
