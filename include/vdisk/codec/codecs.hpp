@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <utility>
 
 #include <vdisk/codec/concepts.hpp>
 
@@ -15,10 +16,15 @@ concept SelectiveCodec = Codec<C> && requires(Packing packing) {
 };
 
 /// Every member that handles the packing is tried until one succeeds, so a fast codec may be
-/// followed by a patient one; the error is that of the last. Sets may be nested.
+/// followed by a patient one; the error is that of the last. The first that handles the packing and
+/// can pack is the one that packs. Sets may be nested.
 template <SelectiveCodec... Cs>
 class Codecs : private Cs... {  // bases: an ordered set without <tuple>
 public:
+    Codecs() = default;
+    /// Members that are not made by default, such as those of another level.
+    explicit Codecs(Cs... codecs) requires(sizeof...(Cs) > 0) : Cs(std::move(codecs))... {}
+
     static constexpr bool handles([[maybe_unused]] Packing packing) {
         return (Cs::handles(packing) || ...);
     }
@@ -33,6 +39,21 @@ public:
         return status;
     }
 
+    Result<size_t> pack(Packing packing, [[maybe_unused]] Bytes in, [[maybe_unused]] MutBytes out) {
+        Result<size_t> packed = missing(packing);
+        [[maybe_unused]] const auto try_next = [&]<class C>(C& codec) {
+            if constexpr (PackingCodec<C>) {
+                if (!codec.handles(packing)) return false;
+                packed = codec.pack(packing, in, out);
+                // A set within this one may handle a packing that none of its members packs.
+                return packed || packed.error().code != Errc::unsupported;
+            }
+            return false;
+        };
+        static_cast<void>((try_next(static_cast<Cs&>(*this)) || ...));
+        return packed;
+    }
+
 private:
     static Error missing(Packing packing) {
         switch (packing) {
@@ -43,6 +64,6 @@ private:
     }
 };
 
-static_assert(SelectiveCodec<Codecs<>>);
+static_assert(SelectiveCodec<Codecs<>> && PackingCodec<Codecs<>>);
 
 }  // namespace vdisk

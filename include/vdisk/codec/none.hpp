@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// No decompression at all: for readers that must be small. Compressed blocks give a clear error.
+// No compression at all: for readers that must be small. Compressed blocks give a clear error.
 #pragma once
 
 #include <vdisk/codec/concepts.hpp>
@@ -10,8 +10,11 @@ struct NoCodec {
     Status unpack(Packing /*packing*/, Bytes /*in*/, MutBytes /*out*/) {
         return unsupported("codec: compressed blocks cannot be read by this build");
     }
+    Result<size_t> pack(Packing /*packing*/, Bytes /*in*/, MutBytes /*out*/) {
+        return unsupported("codec: this build cannot compress blocks");
+    }
 };
 
-static_assert(Codec<NoCodec>);
+static_assert(PackingCodec<NoCodec>);
 
 }  // namespace vdisk

@@ -38,7 +38,9 @@ Status fill(I& image, uint64_t at, uint64_t home, uint64_t length, bool blank, M
             scratch.first(length < scratch.size() ? static_cast<size_t>(length) : scratch.size());
         const uint64_t rest = at < image.size() ? image.size() - at : 0;
         const size_t inside = rest < piece.size() ? static_cast<size_t>(rest) : piece.size();
-        if (const Status got = read(image, at, piece.first(inside), below); !got) return got;
+        if (inside > 0) {
+            if (const Status got = read(image, at, piece.first(inside), below); !got) return got;
+        }
         if (const Status tail = Zeros{}(at, piece.subspan(inside)); !tail) return tail;
         if (!blank || !is_zero(piece)) {
             if (const Status put = image.storage().write(home, piece); !put) return put;
