@@ -33,6 +33,10 @@ public:
         return storage_->punch(at, length);
     }
 
+    Status reserve(uint64_t at, uint64_t length) requires ReservingStorage<S> {
+        return storage_->reserve(at, length);
+    }
+
     [[nodiscard]] Result<Hole> hole(uint64_t at, uint64_t length) const requires SparseStorage<S> {
         return storage_->hole(at, length);
     }

@@ -52,4 +52,11 @@ concept PunchStorage = WritableStorage<S> && requires(S& s, uint64_t at, uint64_
     { s.punch(at, length) } -> std::same_as<Status>;
 };
 
+/// A Storage that can keep room for bytes without writing them: `reserve(at, length)` makes later
+/// writes there succeed on a full medium; the bytes read as before. The range lies inside `size()`.
+template <class S>
+concept ReservingStorage = WritableStorage<S> && requires(S& s, uint64_t at, uint64_t length) {
+    { s.reserve(at, length) } -> std::same_as<Status>;
+};
+
 }  // namespace vdisk

@@ -163,6 +163,20 @@ public:
         return {};
     }
 
+    /// Room on the disk; what reads as zeros goes on doing so. Takes time where the file system has
+    /// to write zeros for it.
+    Status reserve(uint64_t at, uint64_t length) {
+        if (!fits(at, length, size_)) return invalid("reserve: past the end", {.at = at});
+        if (length == 0) return {};
+        // The library function writes zeros where the system cannot reserve.
+        for (;;) {
+            const int error =
+                ::posix_fallocate(fd_, static_cast<off_t>(at), static_cast<off_t>(length));
+            if (error == 0) return {};
+            if (error != EINTR) return detail::os_error(error, "reserve: the system failed");
+        }
+    }
+
     Status punch(uint64_t at, uint64_t length) {
         if (!fits(at, length, size_)) return invalid("punch: past the end", {.at = at});
         if (length == 0) return {};
