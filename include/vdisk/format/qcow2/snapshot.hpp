@@ -18,6 +18,7 @@ struct Snapshot {
     uint64_t icount = ~uint64_t{0};  ///< all ones: unknown
     uint32_t date_sec = 0;           ///< since 1970, UTC
     uint32_t date_nsec = 0;
+    uint32_t extra_size = 0;  ///< bytes of extra data
     Text id;
     Text name;
     uint64_t end = 0;  ///< where the next entry stands
@@ -44,6 +45,7 @@ Result<Snapshot> load_snapshot(const S& storage, const Layout& layout, uint64_t 
     if (extra_size > max_snapshot_extra) {
         return fail(Errc::limit, "qcow2: too much extra data in a snapshot", {extra_size, at + 36});
     }
+    out.extra_size = extra_size;
     const uint64_t extra_at = at + sizeof(SnapshotHeader);
     out.id = {extra_at + extra_size, h->id_str_size.value()};
     out.name = {out.id.at + out.id.length, h->name_size.value()};

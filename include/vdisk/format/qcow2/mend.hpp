@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSL-1.0
+// Replaces entries of L1 and L2 tables that cannot be right, in place. Nothing is guessed: what a
+// pointer leads nowhere for becomes zeros, and bits that must not be set are cleared.
+#pragma once
+
+#include <vdisk/format/qcow2/first_sector.hpp>
+#include <vdisk/format/qcow2/plan.hpp>
+
+namespace vdisk::qcow2 {
+
+namespace mending {
+
+template <WritableStorage S, Allocation A>
+class Mend {
+public:
+    Mend(S& storage, const Closed<S, A>& image, Counters<A>& marks, TableSet<A>& tables)
+        : storage_(storage), image_(image), layout_(image.layout), marks_(marks), tables_(tables) {}
+
+    Status run() {
+        mark(0, 1);
+        Status done = each_root([&](L1 l1) {
+            mark(l1.at, uint64_t{l1.entries} * 8);
+            return Status{};
+        });
+        if (!done) return done;
+        if (done = mark_others(); !done) return done;
+        done = each_root([&](L1 l1) {
+            return each_entry(image_.tables, l1.at, l1.entries,
+                              [&](uint64_t e, uint64_t at) { return l1_entry(e, at); });
+        });
+        if (!done) return done;
+        if (done = tables_.number(); !done) return done;
+        return each_root([&](L1 l1) {
+            return each_entry(image_.tables, l1.at, l1.entries,
+                              [&](uint64_t e, uint64_t) { return l2_table(right_l1(e)); });
+        });
+    }
+
+    /// Entries that were changed.
+    [[nodiscard]] uint64_t changed() const { return changed_; }
+
+private:
+    struct Entry {
+        uint64_t word = 0, bitmap = 0;
+        friend bool operator==(const Entry&, const Entry&) = default;
+    };
+
+    [[nodiscard]] unsigned bits() const { return layout_.cluster_bits; }
+
+    template <class Each>
+    Status each_root(const Each& each) const {
+        if (Status active = each(layout_.l1); !active) return active;
+        return each_counted_snapshot(image_.tables, layout_, [&](const Snapshot& s) -> Status {
+            if (!image_.has(s.l1.at, uint64_t{s.l1.entries} * 8)) return {};
+            return each(s.l1);
+        });
+    }
+
+    void mark(uint64_t at, uint64_t length) {
+        if (length == 0 || !image_.has(at, length)) return;
+        for (uint64_t c = at >> bits(); c <= (at + length - 1) >> bits(); ++c) marks_.add(c, 1);
+    }
+    [[nodiscard]] uint64_t marks_at(uint64_t at) const { return marks_[at >> bits()]; }
+
+    // Refcounts are not marked: they are made anew where they turn out to be something else.
+    Status mark_others() {
+        uint64_t end = layout_.snapshots_at;
+        Status done =
+            each_snapshot(image_.tables.storage(), layout_, [&](const Snapshot& s) -> Status {
+                end = s.end;
+                return {};
+            });
+        if (!done) return done;
+        mark(layout_.snapshots_at, end - layout_.snapshots_at);
+        if (!bitmaps_valid(layout_)) return {};
+        const auto directory = load_bitmap_directory(image_.tables.storage(), layout_);
+        if (directory) mark(directory->at, directory->size);
+        return {};
+    }
+
+    // What an L1 entry should be; 0 where it leads nowhere.
+    [[nodiscard]] uint64_t right_l1(uint64_t e) const {
+        const uint64_t table = e & entry::offset_mask;
+        const bool leads_on = table != 0 && is_aligned(table, bits()) &&
+                              image_.has(table, layout_.cluster_size()) && marks_at(table) == 0;
+        return leads_on ? e & ~entry::reserved_l1 : 0;
+    }
+
+    Status l1_entry(uint64_t e, uint64_t at) {
+        const uint64_t right = right_l1(e);
+        if (right != 0) tables_.note((right & entry::offset_mask) >> bits());
+        // Where two tables share a cluster, writing to one would damage the other.
+        if (right == e || marks_at(at) != 1) return {};
+        return write(at, {right, 0}, 8);
+    }
+
+    Status l2_table(uint64_t e) {
+        const uint64_t table = e & entry::offset_mask;
+        if (table == 0 || !tables_.visit(table >> bits())) return {};
+        return each_l2_entry(image_.tables, layout_, table, 0,
+                             [&](uint64_t word, uint64_t bitmap, uint64_t at) -> Status {
+                                 const Entry old{word, bitmap};
+                                 const Entry right = right_l2(old);
+                                 if (right == old || !fits(at, 16, image_.file_size())) return {};
+                                 return write(at, right, layout_.extended_l2 ? 16 : 8);
+                             });
+    }
+
+    [[nodiscard]] bool is_data(const Reference& ref) const {
+        return image_.has(ref.at, ref.length) && marks_at(ref.at) == 0 &&
+               !tables_.contains(ref.at >> bits());
+    }
+
+    [[nodiscard]] Entry zeros() const {
+        if (layout_.extended_l2) return {0, uint64_t{0xFFFFFFFF} << 32};
+        return {layout_.version >= 3 ? entry::zero : 0, 0};
+    }
+
+    [[nodiscard]] Entry right_l2(Entry e) const {
+        const Reference ref = reference_of(layout_, e.word);
+        if (ref.kind == Reference::Kind::packed) {
+            if (layout_.has_data_file || !image_.has(ref.at, ref.length)) return zeros();
+            return {e.word & ~entry::copied, 0};
+        }
+        e.word &= ~entry::reserved_l2;
+        const uint64_t allocated = e.bitmap & 0xFFFFFFFF;
+        if (ref.kind == Reference::Kind::nothing)
+            return {e.word, (e.bitmap ^ allocated) | allocated << 32};
+        const bool leads_on = is_aligned(ref.at, bits()) && (layout_.has_data_file || is_data(ref));
+        if (!leads_on) return zeros();
+        return {e.word, e.bitmap & ~(allocated & e.bitmap >> 32)};
+    }
+
+    Status write(uint64_t at, Entry e, size_t width) {
+        std::array<byte, 16> raw{};
+        store_be64(raw.data(), e.word);
+        store_be64(raw.data() + 8, e.bitmap);
+        ++changed_;
+        return storage_.write(at, Bytes(raw).first(width));
+    }
+
+    S& storage_;
+    const Closed<S, A>& image_;
+    const Layout& layout_;
+    Counters<A>& marks_;  ///< how many tables other than L2 tables a cluster holds
+    TableSet<A>& tables_;
+    uint64_t changed_ = 0;
+};
+
+}  // namespace mending
+
+/// Mends the tables of a closed image and makes that durable. Returns how many entries were
+/// changed. Refcounts and copied flags do not follow yet.
+template <WritableStorage S, Allocation A>
+Result<uint64_t> mend_tables(S& storage, const Closed<S, A>& image, A allocation) {
+    auto marks = Counters<A>::make(image.file_clusters() + 1, 3, allocation);
+    if (!marks) return marks.error();
+    auto tables = TableSet<A>::make(image.file_clusters() + 1, std::move(allocation));
+    if (!tables) return tables.error();
+    mending::Mend<S, A> mend(storage, image, *marks, *tables);
+    if (Status done = mend.run(); !done) return done.error();
+    if (Status durable = storage.flush(); !durable) return durable.error();
+    return mend.changed();
+}
+
+}  // namespace vdisk::qcow2

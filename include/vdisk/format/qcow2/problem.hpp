@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSL-1.0
+// What is wrong with an image, one thing at a time.
+#pragma once
+
+#include <vdisk/core/result.hpp>
+
+namespace vdisk::qcow2 {
+
+/// How bad it is.
+enum class Flaw : uint8_t {
+    corruption,  ///< guest data is lost, or will be by the next write
+    leak,        ///< space that nothing uses and nobody can
+    unreadable,  ///< could not be looked at
+};
+
+/// One thing that is wrong. `what` is a literal that names the broken rule; `value` is what stands
+/// there, `wanted` what should (Error::none: not known), `at` where in the file: that of an entry,
+/// or for a refcount that of the cluster it counts.
+struct Problem {
+    Flaw flaw = Flaw::corruption;
+    const char* what = "";
+    uint64_t value = Error::none;
+    uint64_t wanted = Error::none;
+    uint64_t at = Error::none;
+    uint64_t times = 1;         ///< it counts so often: an entry of a table that n states share, n
+    bool in_refcounts = false;  ///< refcounts cannot be mended one by one, but built anew
+    bool repaired = false;      ///< it was, before it was told
+};
+
+/// A visitor that is not interested.
+struct NoVisitor {
+    void operator()(const Problem&) const {}
+};
+
+}  // namespace vdisk::qcow2

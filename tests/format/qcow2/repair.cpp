@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSL-1.0
+// Damage of every kind: repair ends, leaves nothing, keeps what the guest can still see, and may be
+// cut short.
+#include <vdisk/format/qcow2/repair.hpp>
+
+#include "support/operations.hpp"
+
+using namespace vdisk;
+using namespace vdisk::test;
+
+namespace {
+
+using qcow2::Repair;
+
+qcow2::RepairReport mend(File& file, Repair what) {
+    GrowableMemory memory(file);
+    const auto report = qcow2::repair(memory, what, Heap{});
+    INFO(report.error().what);
+    REQUIRE(report);
+    file.assign(memory.bytes().begin(), memory.bytes().end());
+    return *report;
+}
+
+// Refcounts of the builder's images have 16 bits and one block per table entry.
+uint64_t refcount_at(const Built& image, uint64_t cluster, unsigned bits) {
+    const uint64_t per_block = (uint64_t{1} << bits) / 2;
+    const uint64_t block = get_be64(image.file, image.refcount_table_at + cluster / per_block * 8);
+    return block + cluster % per_block * 2;
+}
+
+struct Damage {
+    const char* name;
+    void (*inflict)(File&, const Built&);
+    bool loses_data;
+};
+
+const Damage damages[] = {
+    {"refcount too low", [](File& f, const Built& b) { set_be16(f, refcount_at(b, 5, 9), 0); },
+     false},
+    {"refcount too high", [](File& f, const Built& b) { set_be16(f, refcount_at(b, 5, 9), 9); },
+     false},
+    {"copied flag of L1",
+     [](File& f, const Built& b) {
+         set_be64(f, b.l1_at, get_be64(f, b.l1_at) ^ uint64_t{1} << 63);
+     },
+     false},
+    {"refcount block nowhere",
+     [](File& f, const Built& b) { set_be64(f, b.refcount_table_at, uint64_t{1} << 40); }, false},
+    {"refcount block unaligned",
+     [](File& f, const Built& b) {
+         set_be64(f, b.refcount_table_at, get_be64(f, b.refcount_table_at) + 8);
+     },
+     false},
+    {"refcount block twice",
+     [](File& f, const Built& b) {
+         set_be64(f, b.refcount_table_at + 8, get_be64(f, b.refcount_table_at));
+     },
+     false},
+    {"refcount table gone", [](File& f, const Built&) { set_be64(f, 48, uint64_t{1} << 40); },
+     false},
+    {"no refcount table", [](File& f, const Built&) { set_be32(f, 56, 0); }, false},
+    {"dirty", [](File& f, const Built&) { f[79] = byte{1}; }, false},
+    {"corrupt", [](File& f, const Built&) { f[79] = byte{2}; }, false},
+    {"L1 entry with reserved bits",
+     [](File& f, const Built& b) { set_be64(f, b.l1_at, get_be64(f, b.l1_at) | 2); }, false},
+    {"L1 entry past the end",
+     [](File& f, const Built& b) { set_be64(f, b.l1_at, uint64_t{1} << 40); }, true},
+    {"L1 entry into the header", [](File& f, const Built& b) { set_be64(f, b.l1_at, b.l1_at); },
+     true},
+    {"L2 entry past the end",
+     [](File& f, const Built& b) { set_be64(f, b.entry_at.begin()->second, uint64_t{1} << 40); },
+     true},
+    {"L2 entry into the L1 table",
+     [](File& f, const Built& b) { set_be64(f, b.entry_at.begin()->second, b.l1_at); }, true},
+    {"L2 entry unaligned",
+     [](File& f, const Built& b) {
+         set_be64(f, b.entry_at.begin()->second, b.file.size() / 1024 * 512 + 512 / 2);
+     },
+     true},
+    {"snapshot without L1", [](File& f, const Built& b) { set_be64(f, b.snapshots_at, 77); }, true},
+};
+
+}  // namespace
+
+TEST_CASE("qcow2: repair of damage of every kind", "[qcow2][repair]") {
+    const Built image = build(lively(9));
+    const auto whole = contents(image.file);
+    REQUIRE(whole);
+    for (const Damage& damage : damages) {
+        CAPTURE(damage.name);
+        File file = image.file;
+        damage.inflict(file, image);
+        const auto report = mend(file, Repair::all);
+        CHECK(report.after.is_clean());
+        CHECK(is_clean(file));
+        CHECK((get_be64(file, 72) & 3) == 0);
+        const auto seen = contents(file);
+        REQUIRE(seen);
+        CHECK((damage.loses_data || *seen == *whole));
+        const File once = file;
+        mend(file, Repair::all);
+        CHECK(file == once);  // there was nothing left to do
+    }
+}
+
+TEST_CASE("qcow2: repair of leaks touches nothing else", "[qcow2][repair]") {
+    const Built image = build(lively(9));
+    File file = image.file;
+    const uint64_t leaked = file.size() / 512;
+    file.resize(file.size() + 512);
+    set_be16(file, refcount_at(image, leaked, 9), 3);
+    auto report = mend(file, Repair::leaks);
+    CHECK(report.leaks_fixed() == 1);
+    CHECK(report.corruptions_fixed() == 0);
+    CHECK(is_clean(file));
+
+    set_be16(file, refcount_at(image, leaked, 9), 3);
+    set_be16(file, refcount_at(image, 5, 9), 0);
+    report = mend(file, Repair::leaks);
+    CHECK(report.leaks_fixed() == 1);
+    CHECK(report.after.corruptions == report.before.corruptions);
+}
+
+TEST_CASE("qcow2: repair that is cut short is done again", "[qcow2][repair][power_cut]") {
+    const Built image = build(lively(9));
+    uint64_t states = 0;
+    for (const Damage& damage : damages) {
+        CAPTURE(damage.name);
+        File file = image.file;
+        damage.inflict(file, image);
+        File mended = file;
+        mend(mended, Repair::all);
+        const auto wanted = contents(mended);
+        REQUIRE(wanted);
+        CutLog log;
+        PowerCutStorage storage(log, file);
+        REQUIRE(qcow2::repair(storage, Repair::all, Heap{}));
+        CutReplay replay(log, {.exhaustive = 8, .random = 32, .pairs = 8});
+        const Status verdict = replay.run([&](const CutState& state) -> Status {
+            GrowableMemory again(state.files[0]);
+            const auto report = qcow2::repair(again, Repair::all, Heap{});
+            if (!report) return report.error();
+            const File after(again.bytes().begin(), again.bytes().end());
+            if (!is_clean(after)) return corrupt("not repaired");
+            const auto seen = contents(after);
+            if (!seen) return seen.error();
+            if (*seen != *wanted) return corrupt("the disk differs");
+            return {};
+        });
+        INFO(verdict.error().what);
+        CHECK(verdict);
+        states += replay.states();
+    }
+    CHECK(states > 100);
+}
+
+TEST_CASE("qcow2: repair of anything ends", "[qcow2][repair][hostile]") {
+    std::mt19937 random(7);
+    unsigned clean = 0, repairs = 0;
+    for (int round = 0; round < 1500; ++round) {
+        CAPTURE(round);
+        const Built image = build(lively(random() % 4 == 0 ? 12 : 9, random() % 4 == 0 ? 2 : 3));
+        File file = image.file;
+        const uint64_t places[] = {image.l1_at,
+                                   image.refcount_table_at,
+                                   image.snapshots_at,
+                                   image.entry_at.begin()->second,
+                                   get_be64(file, image.refcount_table_at),
+                                   0};
+        for (unsigned i = 0; i < 1 + random() % 5; ++i) {
+            const uint64_t at = places[random() % 6] + random() % 64;
+            if (random() % 2 == 0) file[at] = static_cast<byte>(random());
+            else set_be64(file, at / 8 * 8, random() % (file.size() / 512 + 3) * 512);
+        }
+        GrowableMemory memory(file);
+        const auto report = qcow2::repair(memory, Repair::all, Heap{});
+        if (!report) continue;  // not an image any more
+        ++repairs;
+        clean += report->after.is_clean();
+    }
+    CHECK(repairs > 900);
+    CHECK(clean == repairs);
+}
+
+TEST_CASE("qcow2: QEMU finds nothing after a repair", "[qcow2][repair][qemu]") {
+    if (!has_qemu()) return;
+    const TempDir folder;
+    const std::string path = folder / "image";
+    const Built image = build(lively(9));
+    for (const Damage& damage : damages) {
+        CAPTURE(damage.name);
+        File file = image.file;
+        damage.inflict(file, image);
+        mend(file, Repair::all);
+        save(file, path);
+        CHECK(run("qemu-img check " + path).ok);
+    }
+}
