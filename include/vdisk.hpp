@@ -7,9 +7,17 @@
 #include <vdisk/allocation/none.hpp>
 #include <vdisk/disk/open.hpp>
 #include <vdisk/format/qcow/create.hpp>
+#include <vdisk/format/qcow2/amend.hpp>
+#include <vdisk/format/qcow2/bitmaps.hpp>
+#include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/format/qcow2/downgrade.hpp>
+#include <vdisk/format/qcow2/repair.hpp>
+#include <vdisk/format/qcow2/resize.hpp>
+#include <vdisk/format/qcow2/snapshots.hpp>
 #include <vdisk/format/qcow2/writer.hpp>
 #include <vdisk/io/compare.hpp>
 #include <vdisk/io/copy.hpp>
+#include <vdisk/io/pack.hpp>
 #include <vdisk/io/zero.hpp>
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/callback.hpp>
