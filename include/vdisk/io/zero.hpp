@@ -30,7 +30,8 @@ Status zero(I& image, uint64_t at, uint64_t length, MutBytes scratch, Below&& be
         const Result<Extent> now = image.lookup(at, piece);
         if (!now) return now.error();
         if (piece > now->length) piece = now->length;
-        if (now->kind != Kind::zero) {
+        const bool nothing_below = std::same_as<std::remove_cvref_t<Below>, Zeros>;
+        if (now->kind != Kind::zero && !(now->kind == Kind::absent && nothing_below)) {
             if (piece > zeros.size()) piece = zeros.size();
             const Bytes in(zeros.data(), static_cast<size_t>(piece));
             if (Status put = write(image, at, in, scratch, below); !put) return put;

@@ -43,6 +43,7 @@ public:
 
     /// Guest data lies in this storage instead: it is flushed where data has to be durable.
     void attach_data(S data) { data_.emplace(std::move(data)); }
+    [[nodiscard]] bool has_data() const { return data_.has_value(); }
     /// Where guest data lies.
     [[nodiscard]] const S& data() const { return data_ ? *data_ : storage_; }
     [[nodiscard]] S& data() { return data_ ? *data_ : storage_; }

@@ -17,6 +17,8 @@ struct Counters {
     uint64_t written_bytes = 0;
     uint64_t resizes = 0;
     uint64_t flushes = 0;
+    uint64_t punches = 0;
+    uint64_t punched_bytes = 0;
     friend bool operator==(const Counters&, const Counters&) = default;
 };
 
@@ -56,6 +58,12 @@ public:
     Status flush() requires WritableStorage<S> {
         ++counters_->flushes;
         return storage_.flush();
+    }
+
+    Status punch(uint64_t at, uint64_t length) requires PunchStorage<S> {
+        ++counters_->punches;
+        counters_->punched_bytes += length;
+        return storage_.punch(at, length);
     }
 
     [[nodiscard]] Result<Hole> hole(uint64_t at, uint64_t length) const requires SparseStorage<S> {

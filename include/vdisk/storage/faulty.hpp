@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Fails at the n-th call: run a test for n = 1, 2, ... until `fired` stays false, and every error
-// path has been walked.
+// path has been walked. Or when the medium is full.
 #pragma once
 
 #include <algorithm>
@@ -21,12 +21,18 @@ struct Fault {
     uint64_t countdown = 0;  ///< the call that fails, 1 is the next; 0: none
     Remains remains = Remains::nothing;
     bool fired = false;
+    bool hit_change = false;  ///< the call that failed was one that writes, resizes or flushes
 
     /// Counts one call; true if it is the one to fail.
     constexpr bool due() {
         if (countdown == 0 || --countdown != 0) return false;
         fired = true;
         return true;
+    }
+    constexpr bool due_change() {
+        const bool now = due();
+        hit_change = hit_change || now;
+        return now;
     }
 };
 
@@ -54,7 +60,7 @@ public:
     }
 
     Status write(uint64_t at, Bytes in) requires WritableStorage<S> {
-        if (!fault_->due()) return storage_.write(at, in);
+        if (!fault_->due_change()) return storage_.write(at, in);
         if (fault_->remains == Remains::torn) {
             const Status half = storage_.write(at, in.first(in.size() / 2));
             if (!half) return half;
@@ -63,13 +69,18 @@ public:
     }
 
     Status resize(uint64_t size) requires WritableStorage<S> {
-        if (!fault_->due()) return storage_.resize(size);
+        if (!fault_->due_change()) return storage_.resize(size);
         return fail(Errc::io, "faulty: this resize was meant to fail", {.value = size});
     }
 
     Status flush() requires WritableStorage<S> {
-        if (!fault_->due()) return storage_.flush();
+        if (!fault_->due_change()) return storage_.flush();
         return fail(Errc::io, "faulty: this flush was meant to fail");
+    }
+
+    Status punch(uint64_t at, uint64_t length) requires PunchStorage<S> {
+        if (!fault_->due_change()) return storage_.punch(at, length);
+        return fail(Errc::io, "faulty: this punch was meant to fail", {.at = at});
     }
 
     [[nodiscard]] Result<Hole> hole(uint64_t at, uint64_t length) const requires SparseStorage<S> {
@@ -80,6 +91,30 @@ public:
 private:
     S storage_;
     Fault* fault_;
+};
+
+/// A medium that becomes full: an S held by value that grows to `limit` bytes and no further. The
+/// limit outlives it; copies share it.
+template <WritableStorage S>
+class FullStorage {
+public:
+    FullStorage(S storage, const uint64_t& limit) : storage_(std::move(storage)), limit_(&limit) {}
+
+    [[nodiscard]] uint64_t size() const { return storage_.size(); }
+    Status read(uint64_t at, MutBytes out) const { return storage_.read(at, out); }
+    Status write(uint64_t at, Bytes in) { return storage_.write(at, in); }
+    Status flush() { return storage_.flush(); }
+
+    Status resize(uint64_t size) {
+        if (size > storage_.size() && size > *limit_) {
+            return fail(Errc::no_space, "full: no room left on the medium", {.value = size});
+        }
+        return storage_.resize(size);
+    }
+
+private:
+    S storage_;
+    const uint64_t* limit_;
 };
 
 }  // namespace vdisk

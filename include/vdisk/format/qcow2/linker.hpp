@@ -10,9 +10,9 @@
 namespace vdisk::qcow2 {
 
 /// Base of Writer.
-template <WritableStorage S, Allocation A, Codec C>
-class Linker : public Image<S, A, C, StagedMetadata<S, A>> {
-    using Base = Image<S, A, C, StagedMetadata<S, A>>;
+template <WritableStorage S, Allocation A, Codec C, class T = StagedMetadata<S, A>>
+class Linker : public Image<S, A, C, T> {
+    using Base = Image<S, A, C, T>;
 
 public:
     using typename Base::Tables;
@@ -49,6 +49,9 @@ protected:
         if (!broken_) return broken_;
         if (begun_) return {};
         Layout& checked = this->layout_mut();
+        if (checked.has_data_file && !this->tables().has_data()) {
+            return fail(Errc::not_found, "qcow2: the external data file is not attached");
+        }
         const uint64_t end = blocks(this->file().size(), checked.cluster_bits);
         if (Status whole = clusters().grow_to(end); !whole) return whole;
         if (checked.has_data_file && storage().size() < checked.size) {
@@ -79,7 +82,6 @@ protected:
 
     /// The slot of `at`, checked; an empty one where there is no L2 table.
     Result<State> state(uint64_t at) const {
-        const Where where = this->where();
         const auto table = table_of(at);
         if (!table) return table.error();
         if (table->at == 0) {
@@ -88,22 +90,24 @@ protected:
         const uint64_t slot_at = this->slot_at(table->at, at);
         const auto slot = load_slot(slot_at);
         if (!slot) return slot.error();
-        const auto extent = layout().extended_l2
-                                ? lookup::subclusters(where, slot->entry, slot->bitmap, at, slot_at)
-                                : lookup::cluster(where, slot->entry, at, slot_at);
+        const auto extent = meaning(*slot, at, slot_at);
         if (!extent) return extent.error();
         return State{*slot, *extent};
+    }
+
+    /// Takes free clusters. Refuses those that hold a table: their refcount is wrong.
+    Result<NewRun> allocate(uint64_t most) {
+        const auto run = clusters().allocate(most);
+        if (!run || run->blank) return run;
+        if (Status spare = check_no_tables(*run); !spare) return spare.error();
+        return run;
     }
 
     /// Refuses a host cluster that a slot calls its own and that is not.
     Status check_own(Slot s) {
         if (layout().has_data_file) return {};
         const uint64_t cluster = slot::host(s) >> layout().cluster_bits;
-        const auto tables = tables_at(cluster);
-        if (!tables) return tables.error();
-        if (*tables != 0) {
-            return damaged(corrupt("qcow2: write would overwrite metadata", {slot::host(s)}));
-        }
+        if (Status spare = check_no_tables({cluster, 1}); !spare) return spare;
         const auto count = clusters().refcount(cluster);
         if (!count) return count.error();
         if (*count != 1) {
@@ -115,9 +119,10 @@ protected:
 
     /// Puts what `change(guest address, old slot) -> Slot` says for the clusters of [at, end),
     /// which one L2 table maps. Host clusters that lose their slot are freed after the next flush.
-    /// Stops early when too many of them do; says where it stopped.
+    /// Stops early when too many of them do, and before a slot that cannot be read; says where.
     template <class Change>
     Result<uint64_t> relink(uint64_t at, uint64_t end, const Change& change) {
+        if (const auto first = state(at); !first) return first.error();
         if (!clusters().has_room(max_lost + 1)) {
             if (Status released = clusters().release(); !released) return released.error();
         }
@@ -134,8 +139,16 @@ protected:
                 if (here >> 9 != first_at >> 9) break;
                 const auto old = load_slot(here);
                 if (!old) return old.error();
+                if (!meaning(*old, at, here)) {
+                    end = at;
+                    break;
+                }
                 const Slot now = change(at, *old);
-                if (!slot::same_host(*old, now)) lost.add(slot::held(layout(), *old));
+                if (!slot::same_host(*old, now)) {
+                    const Run held = slot::held(layout(), *old);
+                    if (Status spare = check_no_tables(held); !spare) return spare.error();
+                    lost.add(held);
+                }
                 store_be64(&sector[bytes], now.entry);
                 if (layout().extended_l2) store_be64(&sector[bytes + 8], now.bitmap);
                 bytes += slot_size();
@@ -212,7 +225,7 @@ private:
             if (Status owned = check_own_table(cluster); !owned) return owned.error();
             return move;
         }
-        const auto run = clusters().allocate(1);
+        const auto run = allocate(1);
         if (!run) return run.error();
         move.now = run->first << layout().cluster_bits;
         for (uint64_t done = 0; done < cluster_size(); done += 512) {
@@ -226,6 +239,23 @@ private:
             if (!put) return put.error();
         }
         return move;
+    }
+
+    // What a slot says about the bytes from `at` to the end of its cluster.
+    [[nodiscard]] Result<Extent> meaning(Slot s, uint64_t at, uint64_t slot_at) const {
+        return layout().extended_l2 ? lookup::subclusters(where(), s.entry, s.bitmap, at, slot_at)
+                                    : lookup::cluster(where(), s.entry, at, slot_at);
+    }
+
+    Status check_no_tables(Run run) {
+        for (uint64_t cluster = run.first; cluster < run.end(); ++cluster) {
+            const auto tables = tables_at(cluster);
+            if (!tables) return tables.error();
+            if (*tables == 0) continue;
+            return damaged(corrupt("qcow2: guest data and metadata share a cluster",
+                                   {cluster << layout().cluster_bits}));
+        }
+        return {};
     }
 
     Result<unsigned> tables_at(uint64_t cluster) {

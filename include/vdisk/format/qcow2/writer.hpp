@@ -11,9 +11,9 @@ namespace vdisk::qcow2 {
 ///
 /// Bitmaps are not kept up to date: the first change declares them void, as the specification
 /// demands of such a writer.
-template <WritableStorage S, Allocation A, Codec C>
-class Writer : public Linker<S, A, C> {
-    using Base = Linker<S, A, C>;
+template <WritableStorage S, Allocation A, Codec C, class T = StagedMetadata<S, A>>
+class Writer : public Linker<S, A, C, T> {
+    using Base = Linker<S, A, C, T>;
     using typename Base::State;
 
 public:
@@ -22,8 +22,8 @@ public:
     /// first change.
     static Result<Writer> open(S storage, OpenOptions options = {}, A allocation = A{},
                                C codec = C{}) {
-        auto image = Image<S, A, C, StagedMetadata<S, A>>::open(
-            std::move(storage), options, std::move(allocation), std::move(codec));
+        auto image = Image<S, A, C, T>::open(std::move(storage), options, std::move(allocation),
+                                             std::move(codec));
         if (!image) return image.error();
         const Layout& layout = image->layout();
         if (layout.crypt_method != 0) {
@@ -110,6 +110,20 @@ public:
         });
     }
 
+    /// Gives up whole clusters inside the range, contents and space: the image says nothing about
+    /// them any more, and what is below shows through. Says how far it came.
+    Result<uint64_t> drop(uint64_t at, uint64_t length) {
+        if (Status begun = this->begin(); !begun) return begun.error();
+        const uint64_t rest = rest_of_cluster(at);
+        if (in_cluster(at) != 0 || length < rest) return rest < length ? rest : length;
+        const auto first = this->state(at);
+        if (!first) return first.error();
+        if (first->slot == Slot{}) {
+            return first->extent.length < length ? first->extent.length : length;
+        }
+        return erase(at, length, [](Slot) { return Slot{}; });
+    }
+
     /// Guest bytes of a packed block.
     [[nodiscard]] uint64_t pack_unit() const { return cluster_size(); }
     [[nodiscard]] Packing packing() const { return layout().packing; }
@@ -148,7 +162,7 @@ public:
     }
 
 private:
-    explicit Writer(Image<S, A, C, StagedMetadata<S, A>> image) : Base(std::move(image)) {}
+    explicit Writer(Image<S, A, C, T> image) : Base(std::move(image)) {}
 
     using Base::cluster_size;
     using Base::has_backing;
@@ -196,11 +210,15 @@ private:
 
     Placement filled_up(uint64_t at, uint64_t length, uint64_t home, uint64_t first_edge,
                         uint64_t last_edge) const {
-        const uint64_t past = (at + length) & (last_edge - 1);
+        const uint64_t end = at + length;
+        const uint64_t past = end & (last_edge - 1);
+        uint64_t tail = past == 0 ? 0 : last_edge - past;
+        // A data file ends with the disk.
+        if (layout().has_data_file && tail > this->size() - end) tail = this->size() - end;
         return {.at = home,
                 .length = length,
                 .head = at & (first_edge - 1),
-                .tail = past == 0 ? 0 : last_edge - past,
+                .tail = tail,
                 .fresh = true};
     }
 
@@ -222,7 +240,7 @@ private:
         bool blank = false;
         if (!layout().has_data_file) {
             const uint64_t wanted = blocks(in_cluster(at) + length, layout().cluster_bits);
-            const auto run = this->clusters().allocate(wanted);
+            const auto run = this->allocate(wanted);
             if (!run) return run.error();
             home = (run->first << layout().cluster_bits) + in_cluster(at);
             const uint64_t room = (run->count << layout().cluster_bits) - in_cluster(at);
@@ -283,7 +301,7 @@ private:
             joins = *count < max_refcount(layout().refcount_order);
         }
         if (!joins || stored > room) {
-            const auto run = clusters.allocate(1);
+            const auto run = this->allocate(1);
             if (!run) return run.error();
             if (!joins || run->first != cluster + 1) return run->first << layout().cluster_bits;
         }

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSL-1.0
+// Writing qcow2 to storages that fail: at any call, or because the medium is full. What was flushed
+// stays, the error is told, and once the storage works again, so does the image.
+#include <iostream>
+
+#include <vdisk/storage/counting.hpp>
+#include <vdisk/storage/faulty.hpp>
+
+#include "catch.hpp"
+#include "support/cut_qcow2.hpp"
+
+using namespace vdisk;
+using namespace vdisk::test;
+
+namespace {
+
+// What may be on the disk: what was flushed, and everything written since.
+class Legal {
+public:
+    explicit Legal(File disk) : versions_{std::move(disk)} {}
+
+    void flushed() { versions_.erase(versions_.begin(), versions_.end() - 1); }
+    void add(File disk) { versions_.push_back(std::move(disk)); }
+    // `op` has failed: it may have been done in part.
+    void attempt(const Op& op) {
+        File disk = versions_.back();
+        const bool zeros = op.kind == Op::Kind::zero || op.kind == Op::Kind::discard;
+        for (uint64_t at = op.at; at < op.at + op.length; ++at) {
+            disk[at] = zeros ? byte{0} : content(at, op.tag);
+        }
+        versions_.insert(versions_.end() - 1, std::move(disk));
+    }
+    [[nodiscard]] bool allows(const File& seen) const {
+        for (size_t at = 0; at < seen.size(); ++at) {
+            const bool known = std::any_of(versions_.begin(), versions_.end(),
+                                           [&](const File& v) { return v[at] == seen[at]; });
+            if (!known) return false;
+        }
+        return true;
+    }
+
+private:
+    std::vector<File> versions_;
+};
+
+// Opens, has no damage but leaks, keeps its snapshot; what the guest sees.
+File sound(const CutWork& work, const Qcow2Files& files) {
+    const auto report = check_file(files.image);
+    REQUIRE(report);
+    REQUIRE(report->corruptions == 0);
+    REQUIRE(report->check_errors == 0);
+    if (work.start.image[63] != byte{0}) {
+        const bool kept = value_of(read_files(files, work.below, "1")) ==
+                          value_of(read_files(work.start, work.below, "1"));
+        REQUIRE(kept);
+    }
+    return value_of(read_files(files, work.below));
+}
+
+void repair_leaks(Qcow2Files& files) {
+    GrowableMemory memory(files.image);
+    const auto report = qcow2::repair(memory, qcow2::Repair::leaks, Heap{});
+    REQUIRE(report);
+    REQUIRE(report->after.is_clean());
+    files.image = bytes_of(memory);
+}
+
+// Works until something fails, looks at what is left, heals the storage and works on. `wrap` makes
+// the storage that fails of a good one; `heal` mends it. The error, if there was one.
+template <class S, class Wrap, class Heal>
+Status fail_and_go_on(const CutWork& work, const Wrap& wrap, const Heal& heal) {
+    GrowableMemory image(work.start.image), data(work.start.data);
+    const auto files = [&] { return Qcow2Files{bytes_of(image), bytes_of(data)}; };
+    auto writer = Qcow2Writer<S>::open(wrap(Borrowed(image)), {.cache = work.cache});
+    REQUIRE(writer);
+    if (writer->layout().has_data_file) REQUIRE(writer->attach_data_file(wrap(Borrowed(data))));
+    File model = value_of(read_files(work.start, work.below));
+    Legal legal(model);
+    Status failed;
+    for (const Op& op : work.ops) {
+        Status done = perform(*writer, op, model, work.below);
+        if (!done) {
+            REQUIRE(failed);  // it worked again
+            failed = done;
+            legal.attempt(op);
+            REQUIRE(legal.allows(sound(work, files())));
+            heal();
+            REQUIRE(writer->flush());
+            REQUIRE(legal.allows(sound(work, files())));
+            REQUIRE(perform(*writer, op, model, work.below));
+        }
+        legal.add(model);
+        if (op.kind == Op::Kind::flush) legal.flushed();
+    }
+    Qcow2Files end = files();
+    const bool same = sound(work, end) == model;
+    REQUIRE(same);
+    repair_leaks(end);
+    const bool still = value_of(read_files(end, work.below)) == model;
+    REQUIRE(still);
+    return failed;
+}
+
+// All kinds of work, without what a failed operation could not be repeated after: a new writer.
+std::vector<Op> without_reopening(std::vector<Op> ops) {
+    for (Op& op : ops) {
+        if (op.kind == Op::Kind::reopen) op = Op::flush();
+    }
+    return ops;
+}
+
+void every_fault(const CutKind& kind, uint64_t seed, Remains remains, uint64_t& faults) {
+    CutWork work = make_cut(kind, seed);
+    work.ops = without_reopening(work.ops);
+    bool fired = true;
+    for (uint64_t n = 1; fired; ++n) {
+        CAPTURE(kind.name, seed, n, remains == Remains::torn);
+        REQUIRE(n < 5000);
+        Fault fault;
+        using S = FaultyStorage<Borrowed<GrowableMemory>>;
+        bool opened = false;
+        const Status failed = fail_and_go_on<S>(
+            work,
+            [&](Borrowed<GrowableMemory> good) {
+                if (!opened) fault = {.countdown = n + 4, .remains = remains};  // opening reads
+                opened = true;
+                return S(good, fault);
+            },
+            [] {});
+        fired = fault.fired;
+        // Looking ahead may fail in silence: it is done again when it matters.
+        if (fault.hit_change) CHECK_FALSE(failed);
+        if (!fired) CHECK(failed);
+        if (failed) continue;
+        CHECK(failed.error().code == Errc::io);
+        ++faults;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("qcow2: an I/O error at any call of any work loses nothing that was flushed",
+          "[qcow2][write][fault]") {
+    uint64_t faults = 0;
+    for (const CutKind& kind : qcow2_cut_kinds) {
+        const bool large = kind.start == CutKind::Start::nearly_full;
+        for (uint64_t seed = 1; seed <= (large ? 1u : 3u); ++seed) {
+            every_fault(kind, seed, seed % 2 == 0 ? Remains::torn : Remains::nothing, faults);
+        }
+    }
+    std::cout << "qcow2 writer: " << faults << " faults\n";
+    CHECK(faults > 5000);
+}
+
+TEST_CASE("qcow2: a full disk loses nothing that was flushed", "[qcow2][write][fault]") {
+    uint64_t full = 0;
+    for (const CutKind& kind : qcow2_cut_kinds) {
+        for (uint64_t seed = 1; seed <= 3; ++seed) {
+            CutWork work = make_cut(kind, seed);
+            work.ops = without_reopening(work.ops);
+            const uint64_t cluster = uint64_t{1} << kind.options.cluster_bits;
+            bool failed = true;
+            for (uint64_t room = 0; failed; room += cluster) {
+                CAPTURE(kind.name, seed, room);
+                REQUIRE(room < 400 * cluster);
+                using S = FullStorage<Borrowed<GrowableMemory>>;
+                uint64_t limit = work.start.image.size() + room;
+                const Status done = fail_and_go_on<S>(
+                    work, [&](Borrowed<GrowableMemory> good) { return S(good, limit); },
+                    [&] { limit = ~uint64_t{0}; });
+                failed = !done;
+                if (!failed) continue;
+                CHECK(done.error().code == Errc::no_space);
+                ++full;
+            }
+        }
+    }
+    std::cout << "qcow2 writer: " << full << " times full\n";
+    CHECK(full > 300);
+}
