@@ -81,7 +81,7 @@ struct Hollow {
         return {};
     }
 };
-static_assert(qcow2::ReservingStorage<Hollow>);
+static_assert(ReservingStorage<Hollow>);
 
 }  // namespace
 
