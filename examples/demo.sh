@@ -121,6 +121,26 @@ run vdisk compare plain.qcow2 overlay.qcow2 || true
 run vdisk convert -O raw -l before overlay.qcow2 before.raw
 run vdisk compare before.raw disk.raw
 
+title "Packed, by vdisk and by qemu-img"
+start=$(now) && vdisk convert -c -O qcow2 disk.raw packed.qcow2
+ours=$(spent "$start")
+start=$(now) && qemu-img convert -c -W -m 16 -O qcow2 disk.raw theirs.qcow2
+theirs=$(spent "$start")
+printf '%-12s %7s ms %7s KiB\n' vdisk "$ours" $(($(stat -c %s packed.qcow2) / 1024))
+printf '%-12s %7s ms %7s KiB\n' qemu-img "$theirs" $(($(stat -c %s theirs.qcow2) / 1024))
+run qemu-img compare packed.qcow2 disk.raw
+
+title "Written, kept as a snapshot, damaged, mended"
+run vdisk snapshot -c packed packed.qcow2
+run vdisk io -c "write -P 0xaa 1M 3M" -c "discard 16M 8M" packed.qcow2
+# The last refcount of the second cluster's block: a cluster that seems to be in use.
+printf '\001' | dd of=packed.qcow2 bs=1 seek=131071 conv=notrunc status=none
+vdisk check packed.qcow2 || true
+run vdisk check -q -r all packed.qcow2 || true
+run qemu-img check packed.qcow2
+run vdisk snapshot -a packed packed.qcow2
+run qemu-img compare packed.qcow2 disk.raw
+
 title "And the files are still there"
 run debugfs -R "dump $witness back" zstd.raw
 cmp back "files/$witness"

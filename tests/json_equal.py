@@ -12,6 +12,8 @@ REQUIRED = set("""
     data-file-raw corrupt extended-l2 full-backing-filename backing-filename
     backing-filename-format encrypted dirty-flag snapshots icount vm-clock-nsec date-sec date-nsec
     vm-clock-sec id vm-state-size
+    check-errors image-end-offset total-clusters allocated-clusters fragmented-clusters
+    compressed-clusters corruptions leaks corruptions-fixed leaks-fixed
 """.split())
 # Where the lists of newer versions are longer: 7.2 (and ours) join neighbours that differ in these.
 SPLITS_RUNS = {"compressed"}

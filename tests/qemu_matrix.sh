@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every kind of image qemu-img can make, read by TOOL (the vdisk tool) and by qemu-img: the same
-# bytes, `compare` finds no difference, `map` and `info` agree in every field they share.
+# bytes, `compare` finds no difference, `map` and `info` agree in every field they share. TOOL goes
+# on writing each, and makes its own: qemu-img finds nothing wrong, and the bytes of a raw model.
 #
 #   qemu_matrix.sh TOOL [PATTERN]   PATTERN: only the cases whose name it matches (grep)
 #
@@ -131,6 +132,92 @@ make_chain_over_qcow2() { # a version 1 image over a version 3 one
         qwrite qcow x 'write -P 1 1M 3k' && check x qcow '' --backing-format qcow2
 }
 
+# --- recipes: written by TOOL --------------------------------------------------------------------
+# Lines of the same commands for TOOL io and, on the raw model, for qemu-io. What a discard leaves is
+# open, so it is written over.
+edits() { # NUMBER
+    case $1 in
+    1) printf '%s\n' 'write -P 11 4M 70k' 'write -P 12 0 100k' 'write -P 13 2049k 65k' \
+        'write -P 14 70000 512' 'write -z 64k 64k' 'write -z 2100k 512' 'write -zu 1500k 1M' \
+        'write -P 15 2000k 5k' 'discard 3000k 300k' 'write -P 16 2900k 500k' ;;
+    2) printf '%s\n' 'write -P 17 5242368 512' 'write -P 18 1 1' 'write -zu 0 4M' \
+        'write -P 19 1M 2M' 'discard 0 5M' 'write -P 20 0 5M' 'write -z 300k 4M' flush \
+        'write -P 21 777 1M' 'write -zu 4200k 256k' ;;
+    esac
+}
+apply() { # COMMAND... FILE, which reads -c arguments
+    while IFS= read -r line; do set -- "$@" -c "$line"; done
+    "$@"
+}
+# edit FORMAT FILE [TOOL-OPTION...]: both rounds by TOOL, on model.raw by QEMU; checked in between
+edit() {
+    format=$1 file=$2 && shift 2
+    for round in 1 2; do
+        edits $round | apply "$TOOL" io -f "$format" "$@" "$file" >io.log || { cat io.log && return 1; }
+        edits $round | apply qemu-io -f raw model.raw >io.log || { cat io.log && return 1; }
+        sound "$file" "$format" || return 1
+    done
+}
+# sound FILE FORMAT: no leak, nothing wrong, the bytes of model.raw
+sound() {
+    [ "$2" = qcow2 ] && { qemu-img check -f qcow2 "$1" || return 1; }
+    qemu-img compare -f "$2" -F raw "$1" model.raw
+}
+model() { cp --sparse=always "$1" model.raw; }
+
+make_written() { # OPTIONS: made by qemu-img, written by us, then by QEMU, then by us again
+    qcreate -f qcow2 -o "$1" x $size && truncate -s $size model.raw && edit qcow2 x &&
+        scribble qcow2 x && scribble raw model.raw && sound x qcow2 && edit qcow2 x
+}
+make_written_packed() { # OPTIONS
+    qemu-img convert -c -f raw -O qcow2 -o "$1" "$WORK/text.raw" x && model "$WORK/text.raw" &&
+        edit qcow2 x && "$TOOL" io -c 'write -c -P 31 2M 2M' x && qwrite raw model.raw \
+        'write -P 31 2M 2M' && sound x qcow2 && edit qcow2 x
+}
+make_written_snapshots() { # OPTIONS: the snapshot keeps what it has
+    qcreate -f qcow2 -o "$1" x $size && scribble qcow2 x && qemu-img convert -O raw x old.raw &&
+        model old.raw && qemu-img snapshot -c one x && edit qcow2 x &&
+        qemu-img snapshot -c two x && edit qcow2 x && qemu-img snapshot -a one x &&
+        model old.raw && sound x qcow2 && edit qcow2 x
+}
+make_written_chain() { # OPTIONS FORMAT: an overlay over one of that format
+    qemu-img convert -O "$2" "$WORK/text.raw" base && cp base base.before &&
+        qcreate -f qcow2 -o "$1" -b base -F "$2" x $size && model "$WORK/text.raw" &&
+        edit qcow2 x && cmp base base.before
+}
+make_written_qcow() { # [BASE-FORMAT]
+    if [ "${1:-}" ]; then
+        qemu-img convert -O "$1" "$WORK/text.raw" base && qcreate -f qcow -b base -F "$1" x $size &&
+            model "$WORK/text.raw" && edits 1 | apply "$TOOL" io --backing-format "$1" -f qcow x &&
+            edits 1 | apply qemu-io -f raw model.raw &&
+            "$TOOL" compare -f qcow --backing-format "$1" -F raw x model.raw
+    else
+        qcreate -f qcow x $size && truncate -s $size model.raw && edit qcow x
+    fi
+}
+make_ours() { # OPTIONS: made by us, written by us and by QEMU
+    "$TOOL" create -q -f qcow2 -o "$1" x $size && truncate -s $size model.raw && edit qcow2 x &&
+        scribble qcow2 x && scribble raw model.raw && sound x qcow2
+}
+make_converted() { # FLAGS OPTIONS: from raw and back, and written by QEMU
+    # shellcheck disable=SC2086 # flags are words
+    "$TOOL" convert ${1#--} -O qcow2 -o "$2" "$WORK/text.raw" x && model "$WORK/text.raw" &&
+        sound x qcow2 && "$TOOL" convert -O raw x back.raw && cmp back.raw model.raw &&
+        scribble qcow2 x && scribble raw model.raw && sound x qcow2 && check x qcow2
+}
+make_converted_over() { # FLAGS OPTIONS: only what differs from the backing file
+    # shellcheck disable=SC2086
+    qemu-img convert -O qcow2 "$WORK/text.raw" base && qcreate -f qcow2 -b base -F qcow2 top &&
+        scribble qcow2 top && scribble_zeros top && qemu-img convert -O raw top model.raw &&
+        "$TOOL" convert ${1#--} -O qcow2 -o "$2" -B base -F qcow2 top x && sound x qcow2 &&
+        "$TOOL" convert ${1#--} -O qcow2 -o "$2" -B base -F qcow2 model.raw y && sound y qcow2
+}
+make_converted_qcow() { # FLAGS
+    # shellcheck disable=SC2086
+    "$TOOL" convert ${1#--} -O qcow "$WORK/text.raw" x && model "$WORK/text.raw" && sound x qcow &&
+        edit qcow x
+}
+
 # --- one case: called by xargs -------------------------------------------------------------------
 if [ "$1" = --case ]; then
     # shellcheck disable=SC2086 # the line is made of words
@@ -202,6 +289,51 @@ cases() {
     echo "chain-qcow-in-the-middle chain raw 4M qcow 4M qcow2 $size"
     echo "qcow-over-raw chain raw 3M qcow $size"
     echo "qcow-over-qcow2 chain_over_qcow2"
+    for cluster in 512 4k 64k 2M; do
+        for options in compat=0.10 compat=1.1 lazy_refcounts=on preallocation=metadata \
+            preallocation=full refcount_bits=1 refcount_bits=64 compression_type=zstd; do
+            all=cluster_size=$cluster,$options
+            zstd= && [ $options != compression_type=zstd ] || zstd=-zstd
+            echo "written-$cluster-$options$zstd written $all"
+            echo "ours-$cluster-$options$zstd ours $all"
+            echo "converted-$cluster-$options$zstd converted -- $all"
+            case $options in
+            preallocation*) ;;
+            *)
+                echo "written-packed-$cluster-$options$zstd written_packed $all"
+                echo "converted-packed-$cluster-$options$zstd converted -c $all"
+                echo "converted-over-$cluster-$options$zstd converted_over -- $all"
+                ;;
+            esac
+        done
+        echo "written-$cluster-data written data_file=x.data,cluster_size=$cluster"
+        echo "written-$cluster-data-raw written data_file=x.data,data_file_raw=on,cluster_size=$cluster"
+        echo "ours-$cluster-data ours data_file=x.data,cluster_size=$cluster"
+        echo "converted-$cluster-data converted -- data_file=x.data,cluster_size=$cluster"
+        for format in raw qcow qcow2; do
+            echo "written-$cluster-over-$format written_chain cluster_size=$cluster $format"
+        done
+        echo "written-$cluster-snapshots written_snapshots cluster_size=$cluster"
+        echo "converted-$cluster-any-order converted -W cluster_size=$cluster"
+        echo "converted-$cluster-all converted -S0 cluster_size=$cluster"
+    done
+    for cluster in 16k 64k 2M; do
+        all=extended_l2=on,cluster_size=$cluster
+        echo "written-extended-$cluster written $all"
+        echo "written-extended-$cluster-metadata written $all,preallocation=metadata"
+        echo "written-extended-$cluster-packed written_packed $all"
+        echo "written-extended-$cluster-snapshots written_snapshots $all"
+        echo "written-extended-$cluster-over written_chain $all qcow2"
+        echo "written-extended-$cluster-data written $all,data_file=x.data"
+        echo "ours-extended-$cluster ours $all"
+        echo "converted-extended-$cluster converted -- $all"
+        echo "converted-extended-$cluster-packed converted -c $all"
+        echo "converted-extended-$cluster-over converted_over -- $all"
+    done
+    echo "written-qcow written_qcow"
+    echo "written-qcow-over-qcow2 written_qcow qcow2"
+    echo "converted-qcow converted_qcow --"
+    echo "converted-qcow-packed converted_qcow -c"
     echo "qcow qcow $size"
     echo "qcow-odd qcow 5241344"
     echo "qcow-packed qcow_packed"

@@ -80,7 +80,7 @@ fails "sparse size: '' is not a size" convert -S '' a.qcow2 o
 fails "max length: '' is not a size" map -l '' a.qcow2
 fails "'': the name of a file is missing" convert a.qcow2 ''
 fails "'': the name of a file is missing" info ''
-fails "unknown command 'create'" create x
+fails "unknown command 'transmogrify'" transmogrify x
 check grep -qxF "Try 'vdisk --help'" said
 fails "unrecognized option '--foo'" convert --foo
 check grep -qxF "Try 'vdisk convert --help'" said
@@ -88,7 +88,7 @@ fails "unexpected argument 'b'" info a b
 fails "option '-f' requires an argument" info -f
 fails "option '--backing-chain' takes no value" info --backing-chain=1 a.qcow2
 fails '-m: Value 99 not in range 1 to 16' convert -m 99 a.qcow2 o
-for option in '-r 5' -C --salvage --image-opts '-o size=5' '-B x' --bitmaps '--object x' \
+for option in '-r 5' -C --salvage --image-opts --bitmaps '--object x' \
     --target-image-opts; do
     # shellcheck disable=SC2086 # an option and its value
     fails "${option%% *} is not supported: " convert $option a.qcow2 o
@@ -101,7 +101,7 @@ check cmp '[o,p]' a.raw
 fails "unrecognized operand '[if=a.qcow2,of=o]'" dd '[if=a.qcow2,of=o]'
 cp a.qcow2 map
 says 0 'file format: qcow2' info map
-for command in info map convert compare dd measure io dump; do
+for command in info create map convert compare dd measure io rebase commit dump; do
     for help in -h --help; do says 0 "Usage: vdisk $command" $command $help; done
 done
 if [ -w /dev/full ]; then
@@ -154,6 +154,193 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     check grep -qF "the folder 'folder' must be writable" said
 fi
 
+# --- io: writing ---------------------------------------------------------------------------------
+sound() { # FILE [MODEL]: qemu-img finds nothing wrong, and the same bytes
+    qemu-img check -q -f qcow2 "$1" >log 2>&1 || wrong "qemu-img check $1: $(head -n 2 log)"
+    [ -z "${2:-}" ] || qemu-img compare -q -f qcow2 -F raw "$1" "$2" || wrong "$1 is not $2"
+}
+qemu-img create -q -f qcow2 w.qcow2 4M && truncate -s 4M w.raw
+head -c 3000 /dev/urandom >pattern
+for image in w.qcow2 w.raw; do
+    says 0 'wrote 70000/70000 bytes at offset 1000' io -c 'write -P 5 1000 70000' $image
+    says 0 '4 KiB, 1 ops; ' io -c 'write -s pattern 2M 4k' $image
+    says 0 'wrote 8192/8192 bytes at offset 20000' io -c 'write -z 20000 8k' $image
+    says 0 'wrote 3072/3072 bytes at offset 3145728' io -c 'writev -P 9 3M 1k 2k' $image
+    says 0 'discard 65536/65536 bytes at offset 65536' io -c 'discard 64k 64k' -c flush $image
+    says 0 '' io -c 'write -P 5 64k 5464' $image # what a discard leaves is open
+    says 0 '' io -c 'write -z 71000 60072' $image
+    says 0 'wrote 1048576/1048576' io -c 'write -q -P 7 1M 1M' -c 'write -zu 1M 1M' $image
+done
+sound w.qcow2 w.raw
+says 0 '131072,1,0:00:00' io -c 'write -cC -P 3 2M 128k' w.qcow2
+says 0 '' io -c 'write -P 3 2M 128k' w.raw
+sound w.qcow2 w.raw
+check grep -q compressed-clusters <<END
+$(qemu-img check --output=json w.qcow2)
+END
+says 1 'write failed: Input/output error' io -c 'write 4M 1' w.qcow2
+says 1 'discard failed: Input/output error' io -c 'discard 4M 1' w.qcow2
+says 1 'write failed: Invalid argument' io -c 'write -c 512 64k' w.qcow2
+says 1 "100 is not a sector-aligned value for 'offset'" io -c 'write -c 100 512' w.qcow2
+says 1 '256 is not a valid pattern byte' io -c 'write -P 256 0 1' w.qcow2
+says 1 '-u requires -z to be specified' io -c 'write -u 0 1' w.qcow2
+says 1 'Only one of -z, -P, and -s can be specified at the same time' io -c 'write -z -P 1 0 1' w.qcow2
+says 1 "vdisk: io: 'write': the image is open read-only" io -r -c 'write 0 1' w.qcow2
+says 1 "vdisk: io: 'discard': the image is open read-only" io -U -c 'discard 0 1' w.qcow2
+says 1 'bad argument count 1 to write, expected at least 2 arguments' io -c 'write 0' w.qcow2
+says 0 '' io -c 'truncate 5M' w.raw
+check test "$(stat -c %s w.raw)" = 5242880
+cp b.qcow2 top.qcow2 && cp a.qcow2 a.before
+says 0 '' io -c 'write -P 9 1000 500' -c 'write -z 1M 10k' -c 'read -P 5 1058k 10k' top.qcow2
+check cmp a.qcow2 a.before
+sound top.qcow2
+# An image that was not closed cleanly is repaired first, as QEMU does.
+qemu-img create -q -f qcow2 -o lazy_refcounts=on lazy.qcow2 4M
+qemu-io -c 'write -P 1 0 1M' -c abort lazy.qcow2 >/dev/null 2>&1
+says 0 '' io -c 'write -P 2 1M 64k' -c 'read -P 1 0 1M' lazy.qcow2
+sound lazy.qcow2
+printf '\002' | dd of=lazy.qcow2 bs=1 seek=79 conv=notrunc 2>/dev/null # the corrupt mark
+fails 'lazy.qcow2: qcow2: the image is marked corrupt' io -c 'write 0 1' lazy.qcow2
+
+# --- create --------------------------------------------------------------------------------------
+line() { # as qemu-img prints it, and the same image
+    rm -f new new.data
+    qemu-img create "$@" >theirs.line 2>&1 && qemu-img info --output=json new >theirs.info
+    rm -f new new.data
+    says 0 '' create "$@"
+    check cmp said theirs.line
+    case $* in *nothere*) return ;; esac
+    case $* in '-f qcow2'*)
+        sound new
+        qemu-img info --output=json new | grep -v actual-size >ours.info
+        grep -v actual-size theirs.info >theirs.json
+        cmp ours.info theirs.json >log || wrong "$*: $(diff ours.info theirs.json | head -n 5)"
+        ;;
+    esac
+}
+line -f qcow2 new 10M
+line -f qcow2 -b a.qcow2 -F qcow2 new
+line -f qcow2 -b a.qcow2 -F qcow2 new 9M
+line -f qcow2 -u -b nothere -F raw new 1M
+line -f qcow2 -o backing_file=a.raw,backing_fmt=raw new
+line -f qcow2 -o size=5M new
+line -f qcow2 -o compat=0.10 new 1M
+line -f qcow2 -o cluster_size=512,refcount_bits=1 new 20M
+line -f qcow2 -o cluster_size=2M,extended_l2=on,compression_type=zstd new 1G
+line -f qcow2 -o lazy_refcounts=on,preallocation=metadata new 100M
+line -f qcow2 -o data_file=new.data new 10M
+line -f qcow2 -o data_file=new.data,data_file_raw=on new 10M
+line -f qcow2 -o preallocation=falloc new 1M
+line -f qcow2 -o preallocation=full,cluster_size=4k new 1M
+line -f qcow new 10M
+line -f qcow -b a.qcow2 -F qcow2 new
+line -f raw new 1000
+line new 10M
+says 0 'fmt=raw size=1048576 preallocation=falloc' create -o preallocation=falloc new 1M
+[ "$(blocks_of new)" -ge 2048 ] || wrong 'falloc keeps no room'
+says 0 'cluster_size=<size>' create -f qcow2 -o help
+says 0 '' create -q -f qcow2 new 1M
+check test ! -s said
+fails 'new: Image creation needs a size parameter' create -f qcow2 new
+fails 'new: The image size must be specified only once' create -f qcow2 -o size=1M new 1M
+fails 'new: Backing file specified without backing format' create -f qcow2 -b a.qcow2 new
+fails "new: backing file 'nothere': does not exist" create -f qcow2 -b nothere -F raw new
+fails "new: Backing file not supported for file format 'raw'" create -b a.raw -F raw new 1M
+fails "new: backing file '$WORK/../x': " create -f qcow2 -b "$WORK/../x" -F raw new 1M
+fails 'a.qcow2: is the same file as the input' create -f qcow2 -b b.qcow2 -F qcow2 a.qcow2
+fails "-o: there is no option 'foo' for this format" create -f qcow2 -o foo=1 new 1M
+fails 'new: Cluster size must be a power of two between 512 and 2048k' create -f qcow2 \
+    -o cluster_size=3k new 1M
+fails 'new: Refcount width must be a power of two' create -f qcow2 -o refcount_bits=3 new 1M
+fails "new: Parameter 'preallocation' does not accept value 'x'" create -o preallocation=x new 1M
+fails 'new: encryption is not supported' create -f qcow2 -o encryption=on new 1M
+fails 'new: Image size is too small' create -f qcow new 0
+fails "unknown format 'foo'" create -f foo new 1M
+fails "nowhere/new: the folder 'nowhere' does not exist" create -f qcow2 nowhere/new 1M
+sound new # none of the above has touched it
+
+# --- convert to images ---------------------------------------------------------------------------
+fails 'Compression not supported for this file format' convert -c a.qcow2 o
+fails 'Compression not supported for this file format' convert -c -O qcow2 -o data_file=d a.qcow2 o
+fails 'o: Backing file specified without backing format' convert -O qcow2 -B a.qcow2 a.raw o
+fails 'a.qcow2: is the same file as the input' convert -O qcow2 b.qcow2 a.qcow2
+fails 'a.qcow2: is the same file as the input' convert -n -O qcow2 b.qcow2 a.qcow2
+fails '-n: OUT is there already' convert -n -O qcow2 -o compat=1.1 a.qcow2 o
+fails '-o size: the size is that of the input' convert -O qcow2 -o size=1M a.qcow2 o
+fails 'Must specify image file name' convert -O qcow2 a.qcow2
+fails "-o: there is no option 'cluster_size' for this format" convert -o cluster_size=4k a.qcow2 o
+qemu-img create -q -f qcow2 small 1M
+fails 'output file is smaller than input file' convert -n -O qcow2 a.qcow2 small
+head -c 1000448 a.raw >part1 && tail -c +1000449 a.raw >part2
+for flags in '' -c; do
+    # shellcheck disable=SC2086 # flags
+    says 0 '' convert $flags -O qcow2 part1 part2 o
+    sound o a.raw
+done
+says 0 '' convert part1 part2 o
+check cmp o a.raw
+qemu-img create -q -f qcow2 full.qcow2 4M && qemu-io -c 'write -P 9 0 4M' full.qcow2 >/dev/null
+says 0 '' convert -n -O qcow2 a.qcow2 full.qcow2
+sound full.qcow2 a.raw
+# What is as the backing file shows it is not written.
+says 0 '' convert -O qcow2 -B a.qcow2 -F qcow2 a.raw o
+sound o a.raw
+check test "$(qemu-img map --output=json o | grep -c '"depth": 0')" = 0
+[ -z "$(ls -A | grep '^\.o\.')" ] || wrong 'a temporary file is left'
+
+# --- rebase and commit ---------------------------------------------------------------------------
+chain() { # [OPTIONS]: base.q <- mid.q <- top.q, and the bytes of the last
+    qemu-img create -q -f qcow2 base.q 3M && qemu-io -c 'write -P 1 0 3M' base.q >/dev/null
+    qemu-img create -q -f qcow2 -b base.q -F qcow2 mid.q 4M
+    qemu-io -c 'write -P 2 0 1M' -c 'write -z 2M 64k' -c 'write -P 3 3500k 70k' mid.q >/dev/null
+    qemu-img create -q -f qcow2 ${1:+-o $1} -b mid.q -F qcow2 top.q
+    qemu-io -c 'write -P 4 1M 100k' -c 'write -P 5 100k 10' -c 'write -z 300k 200k' top.q >/dev/null
+    qemu-img convert -O raw top.q top.raw
+}
+for flags in '' extended_l2=on cluster_size=512 compat=0.10; do
+    for new in base.q mid.q a.qcow2 ''; do
+        chain "$flags"
+        says 0 '' rebase -b "$new" ${new:+-F qcow2} top.q
+        sound top.q top.raw
+        check test "$(qemu-img info top.q | sed -n 's/^backing file: //p')" = "$new"
+    done
+    for words in '' -d '-b base.q' '-b mid.q'; do
+        chain "$flags"
+        mkdir -p qemu && cp base.q mid.q top.q qemu
+        # shellcheck disable=SC2086
+        says 0 'Image committed.' commit $words top.q
+        # shellcheck disable=SC2086
+        (cd qemu && qemu-img commit -q $words top.q)
+        for file in base.q mid.q top.q; do
+            sound $file
+            check qemu-img compare -q $file qemu/$file
+        done
+        [ "$words" ] || check test "$(qemu-img map --output=json top.q | grep -c '"depth": 0')" = 0
+    done
+done
+chain
+says 0 '' rebase -u -b gone -F raw top.q
+check test "$(qemu-img info top.q | sed -n 's/^backing file: //p')" = gone
+fails "top.q: backing file 'gone': does not exist" rebase -b base.q -F qcow2 top.q
+fails 'Must specify backing file (-b) or use unsafe mode (-u)' rebase top.q
+fails "Could not change the backing file to 'base.q': backing format must be specified" rebase \
+    -b base.q top.q
+fails "a.raw: Could not change the backing file to 'base.q': Operation not supported" rebase -f raw \
+    -b base.q -F qcow2 a.raw
+fails 'base.q: cannot be its own backing file' rebase -b base.q -F qcow2 base.q
+fails 'Image does not have a backing file' commit base.q
+chain
+fails "Did not find 'foo' in the backing chain of 'top.q'" commit -b foo top.q
+truncate -s 1M short.raw && qemu-img create -q -f qcow2 -b short.raw -F raw over.q 3M
+qemu-io -c 'write -P 1 1000k 2M' over.q >/dev/null && qemu-img convert -O raw over.q over.raw
+says 0 'Image committed.' commit over.q
+check cmp short.raw over.raw
+qemu-img create -q -f qcow2 v1base 2M && qemu-img create -q -f qcow -b v1base -F qcow2 v1
+qemu-io -f qcow -c 'write -P 1 1M 100k' v1 >/dev/null
+says 0 'Image committed.' commit --backing-format qcow2 v1
+check qemu-io -c 'read -P 1 1M 100k' v1base
+says 0 'read 102400' io -r --backing-format qcow2 -c 'read -P 1 1M 100k' v1
+
 # --- images in use -------------------------------------------------------------------------------
 mkfifo commands
 qemu-io -f qcow2 b.qcow2 <commands >/dev/null 2>&1 &
@@ -166,6 +353,10 @@ if ! qemu-img info b.qcow2 >/dev/null 2>&1; then
     fails 'b.qcow2: Failed to get shared "write" lock' info b.qcow2
     fails "c.qcow2: backing file 'b.qcow2': Failed to get shared \"write\" lock" convert c.qcow2 o
     fails 'b.qcow2: Failed to get "write" lock' convert a.qcow2 b.qcow2
+    fails 'b.qcow2: Failed to get "write" lock' io -c 'write 0 1' b.qcow2
+    fails 'b.qcow2: Failed to get "write" lock' rebase -u -b x -F raw b.qcow2
+    fails 'b.qcow2: Failed to get shared "write" lock' commit b.qcow2
+    fails 'b.qcow2: Failed to get "write" lock' create -f qcow2 b.qcow2 1M
     says 0 'file format: qcow2' info -U b.qcow2
     says 0 '' convert -U c.qcow2 o
     says 0 '' map a.qcow2
@@ -173,6 +364,35 @@ fi
 exec 3>&-
 wait
 says 0 '' map b.qcow2
+"$TOOL" io b.qcow2 <commands >/dev/null 2>&1 & # the other way round
+exec 3>commands
+for _ in 1 2 3 4 5 6 7 8 9; do
+    qemu-img info b.qcow2 >/dev/null 2>&1 || break
+    sleep 0.2
+done
+if ! qemu-img info b.qcow2 >seen 2>&1; then
+    check grep -q 'Failed to get shared "write" lock' seen
+    qemu-io -f qcow2 -c 'write 0 1' b.qcow2 >seen 2>&1 && wrong 'QEMU writes while vdisk does'
+    check grep -q 'Failed to get "write" lock' seen
+    fails 'b.qcow2: Failed to get "write" lock' io -c 'write 0 1' b.qcow2
+    fails 'b.qcow2: Failed to get shared "write" lock' map b.qcow2
+    says 0 '' map -U b.qcow2
+else
+    wrong 'io locks nothing'
+fi
+exec 3>&-
+wait
+says 0 '' map b.qcow2
+qemu-io -r -f qcow2 b.qcow2 <commands >prompt 2>&1 & # one who only reads
+exec 3>commands
+for _ in 1 2 3 4 5 6 7 8 9; do
+    [ ! -s prompt ] || break # it has opened the image
+    sleep 0.2
+done
+fails 'b.qcow2: Failed to get "write" lock' io -c 'write 0 1' b.qcow2
+says 0 '' io -c 'read 0 1' b.qcow2
+exec 3>&-
+wait
 
 # --- json_equal.py takes what a newer qemu-img adds ----------------------------------------------
 echo '[{"start": 0, "length": 8, "depth": 0, "data": true}]' >ours

@@ -17,7 +17,8 @@ namespace {
 /// Stays in the second-level cache between read and write, and is some blocks long.
 constexpr size_t buffer_bytes = size_t{256} << 10;
 
-/// The output, moved down by `shift`. It remembers whether the output is to blame for a failure.
+/// The output, moved down by `shift`, which wraps where it is moved up. It remembers whether the
+/// output is to blame for a failure.
 class Target {
 public:
     Target(Storage storage, uint64_t shift, std::atomic<bool>& failed)

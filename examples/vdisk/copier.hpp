@@ -12,7 +12,7 @@ namespace tool {
 struct CopyJob {
     uint64_t from = 0;  ///< of the disk
     uint64_t length = 0;
-    uint64_t to = 0;  ///< where in the output `from` goes to; not beyond `from`
+    uint64_t to = 0;  ///< where in the output `from` goes to
     vdisk::CopyOptions options = {};
     Progress* progress = nullptr;
 };

@@ -7,26 +7,33 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tool.hpp"
 
 namespace tool {
 
-/// The list of -o, by name. `-o a=b,c` and a repeated -o add up.
+/// The list of -o, by name. `-o a=b,c` and a repeated -o add up; ",," is a comma in a value.
 class Creation {
 public:
+    Creation() = default;
     explicit Creation(const std::vector<std::string>& lists) {
         for (const std::string& list : lists) {
-            for (size_t at = 0; at <= list.size();) {
-                const size_t end = std::min(list.find(',', at), list.size());
-                add(list.substr(at, end - at));
-                at = end + 1;
+            std::string item;
+            for (size_t at = 0; at < list.size(); ++at) {
+                if (list[at] != ',') item += list[at];
+                else if (list.compare(at, 2, ",,") == 0) item += list[at++];
+                else add(std::exchange(item, {}));
             }
+            add(item);
         }
     }
 
     void refuse_others_than(std::initializer_list<std::string_view> known) const {
+        refuse_others_than(std::vector<std::string>(known.begin(), known.end()));
+    }
+    void refuse_others_than(const std::vector<std::string>& known) const {
         for (const auto& [name, value] : values_) {
             if (std::find(known.begin(), known.end(), name) == known.end()) {
                 throw Failure{"-o: there is no option '" + name + "' for this format"};
@@ -34,7 +41,7 @@ public:
         }
     }
     [[nodiscard]] bool has(const std::string& name) const { return values_.contains(name); }
-    [[nodiscard]] std::string text(const std::string& name, const char* standard) const {
+    [[nodiscard]] std::string text(const std::string& name, const char* standard = "") const {
         const auto found = values_.find(name);
         return found == values_.end() ? standard : found->second;
     }

@@ -22,9 +22,12 @@ std::string resolve(std::string_view name, const std::string& from) {
     return (fs::path(from).parent_path() / path).string();
 }
 
-Result<File> open_file(const std::string& path) {
-    auto storage = PreadStorage::open(path.c_str(), Access::read);
+Result<File> open_file(const std::string& path, Access access) {
+    auto storage = PreadStorage::open(path.c_str(), access);
     if (!storage) return storage.error();
+    if (access != Access::read) {
+        if (const Status locked = lock_for_writing(*storage); !locked) return locked.error();
+    }
     const FileIdentity identity = storage->identity();
     return File{*std::move(storage), {path, identity}};
 }
@@ -49,6 +52,11 @@ Result<File> FolderGate::open(const Reference& reference, const Origin& from) {
         if (error || inside.empty() || *inside.begin() == "..") {
             return fail(Errc::denied, "it is outside the image's folder (--parents=any admits it)");
         }
+    }
+    if (reference.use == Reference::Use::write) {
+        auto file = open_file(real.string(), Access::write);
+        if (file) file->origin.path = last_;
+        return file;
     }
     const auto known = opened_.find(real.string());
     if (known != opened_.end()) return known->second;

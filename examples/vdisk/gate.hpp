@@ -51,8 +51,8 @@ private:
     std::map<std::string, File> opened_;
 };
 
-/// Opens a file the user named, for reading.
-vdisk::Result<File> open_file(const std::string& path);
+/// Opens a file the user named. For writing it is locked, too.
+vdisk::Result<File> open_file(const std::string& path, vdisk::Access access = vdisk::Access::read);
 
 /// `name` as an image at `from` means it: relative to the folder of that image.
 std::string resolve(std::string_view name, const std::string& from);

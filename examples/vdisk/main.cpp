@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// vdisk: looks at, converts and compares virtual disks. Sub-commands, flags, exit codes and JSON
-// are those of qemu-img wherever it has the command.
+// vdisk: looks at, makes, changes, converts and compares virtual disks. Sub-commands, flags, exit
+// codes and JSON are those of qemu-img wherever it has the command.
 #include <cstdio>
 #include <exception>
 
@@ -16,9 +16,12 @@ struct Entry {
 };
 
 constexpr Entry commands[] = {
-    {"info", tool::add_info},       {"map", tool::add_map},   {"convert", tool::add_convert},
-    {"compare", tool::add_compare}, {"dd", tool::add_dd},     {"measure", tool::add_measure},
-    {"io", tool::add_io},           {"dump", tool::add_dump},
+    {"info", tool::add_info},         {"create", tool::add_create},   {"map", tool::add_map},
+    {"convert", tool::add_convert},   {"compare", tool::add_compare}, {"dd", tool::add_dd},
+    {"measure", tool::add_measure},   {"io", tool::add_io},           {"rebase", tool::add_rebase},
+    {"commit", tool::add_commit},     {"dump", tool::add_dump},       {"check", tool::add_check},
+    {"snapshot", tool::add_snapshot}, {"resize", tool::add_resize},   {"amend", tool::add_amend},
+    {"bitmap", tool::add_bitmap},
 };
 
 /// Adds the command that the first word names and returns it; all commands and nullptr where that

@@ -31,9 +31,9 @@ std::string format_for(const Storage& storage, const Input& input, const std::st
     return std::string(*found);
 }
 
-Top open_without_locks(const Input& input) {
+Top open_without_look(const Input& input, Access access = Access::read) {
     const std::string path = local_path(input.file, input.exit_code);
-    auto file = open_file(path);
+    auto file = open_file(path, access);
     if (!file) throw failure(path, file.error(), input.exit_code);
     std::string format = format_for(file->storage, input, path);
     const std::string folder = std::filesystem::path(path).parent_path().string();
@@ -57,24 +57,51 @@ Failure blame(const Top& top, const Error& error, int exit_code) {
 }
 
 /// The library takes a backing file that nothing is said about for raw if it knows no better.
+template <class Child, class Parent>
+void check_guess(const std::string& path, const Child& child, const Parent& parent,
+                 const Input& input) {
+    if (!input.backing_format.empty() || child.backing_format().length != 0) return;
+    if (parent.image.format() != Raw::name) return;
+    const std::string name = path + ": backing file '" + parent.origin.path + "'";
+    refuse_foreign(parent.image.file(), name, "--backing-format", input.exit_code);
+}
+
 void check_guesses(const Disk& disk, const Input& input) {
-    if (!input.backing_format.empty()) return;
     const auto layers = disk.layers();
     for (size_t i = 1; i < layers.size(); ++i) {
-        if (layers[i - 1].image.backing_format().length != 0) continue;
-        if (layers[i].image.format() != Raw::name) continue;
-        const std::string name =
-            layers[i - 1].origin.path + ": backing file '" + layers[i].origin.path + "'";
-        refuse_foreign(layers[i].image.file(), name, "--backing-format", input.exit_code);
+        check_guess(layers[i - 1].origin.path, layers[i - 1].image, layers[i], input);
     }
 }
 
 }  // namespace
 
 Top open_top(const Input& input) {
-    Top top = open_without_locks(input);
+    Top top = open_without_look(input);
     look_at_locks(top, input);
     return top;
+}
+
+Top open_top_for_writing(const Input& input) {
+    if (input.shared) {
+        throw Failure{input.file + ": -U is for images that are only read", input.exit_code};
+    }
+    return open_without_look(input, Access::write);
+}
+
+WritableDisk open_writable_layers(Top& top, const Input& input) {
+    top.gate.begin();
+    auto disk = open_writable<Writer, AnyImage>(
+        top.file, top.gate, {.format = top.format, .backing_format = input.backing_format});
+    if (!disk) throw blame(top, disk.error(), input.exit_code);
+    const std::string& path = disk->origin().path;
+    if (disk->parents()) check_guess(path, disk->top(), disk->parents()->layers()[0], input);
+    if (disk->parents()) check_guesses(*disk->parents(), input);
+    return *std::move(disk);
+}
+
+WritableDisk open_writable_disk(const Input& input) {
+    Top top = open_top_for_writing(input);
+    return open_writable_layers(top, input);
 }
 
 Disk open_layers(Top& top, const Input& input, const OpenOptions& options) {
@@ -89,13 +116,32 @@ Disk open_layers(Top& top, const Input& input, const OpenOptions& options) {
     return *std::move(disk);
 }
 
+std::vector<Disk> open_backing(const std::string& path, const std::string& name,
+                               const std::string& format, const Input& input, unsigned count,
+                               const OpenOptions& options) {
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    FolderGate gate(folder, {.anywhere = input.any_parent, .shared = input.shared});
+    auto file = gate.open({.name = name}, Origin{path, {}});
+    if (!file) {
+        Failure out = failure(name, file.error(), input.exit_code);
+        out.message.replace(0, name.size(), gate.reference());
+        throw out;
+    }
+    Input rules = input;
+    rules.snapshot.clear();
+    Top top{*std::move(file), format, std::move(gate)};
+    std::vector<Disk> disks;
+    for (unsigned i = 0; i < count; ++i) disks.push_back(open_layers(top, rules, options));
+    return disks;
+}
+
 Disk open_disk(const Input& input) {
     Top top = open_top(input);
     return open_layers(top, input, {});
 }
 
 AnyImage open_image(const Input& input, Origin* origin) {
-    Top top = open_without_locks(input);
+    Top top = open_without_look(input);
     // The size of a raw image is all there is to know; a qcow2 header may be in the middle of
     // changes.
     if (top.format != Raw::name) look_at_locks(top, input);

@@ -85,15 +85,17 @@ Output::~Output() {
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-void Output::refuse_if_read_by(const Disk& disk) const {
-    if (!exists_) return;
+void refuse_if_read_by(const Disk& disk, const FileIdentity& file, const std::string& path) {
     for (const auto& layer : disk.layers()) {
-        if (layer.image.file().identity() == identity_ ||
-            layer.image.storage().identity() == identity_) {
-            throw Failure{path_ + ": is the same file as the input " + layer.origin.path +
+        if (layer.image.file().identity() == file || layer.image.storage().identity() == file) {
+            throw Failure{path + ": is the same file as the input " + layer.origin.path +
                           " (or its data file)"};
         }
     }
+}
+
+void Output::refuse_if_read_by(const Disk& disk) const {
+    if (exists_) tool::refuse_if_read_by(disk, identity_, path_);
 }
 
 void Output::open(uint64_t size) {

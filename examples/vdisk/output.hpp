@@ -14,6 +14,9 @@ struct OutputOptions {
     bool durable = false;   ///< commit returns when everything survives a power cut
 };
 
+/// Throws a Failure if the file at `path` is one of those the disk is read from.
+void refuse_if_read_by(const Disk& disk, const vdisk::FileIdentity& file, const std::string& path);
+
 /// A regular file is written as ".NAME.XXXXXX" beside its final name and takes that name at the
 /// end; if there is no end, it is removed. Devices, and files with `existing`, are written in
 /// place. All members throw Failure.

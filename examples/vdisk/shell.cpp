@@ -12,29 +12,7 @@ namespace tool {
 
 using namespace vdisk;
 
-std::string io_size(double value) {
-    constexpr const char* units[] = {" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
-    const char* suffix = " bytes";
-    for (size_t i = 0; i < std::size(units) && value >= 1024; ++i) {
-        value /= 1024;
-        suffix = units[i];
-    }
-    char digits[64];
-    std::snprintf(digits, sizeof digits, "%.3f", value);
-    std::string text = digits;
-    if (text.ends_with(".000")) text.resize(text.size() - 4);
-    return text + suffix;
-}
-
-std::optional<uint64_t> io_number(const std::string& text) {
-    const auto number = text::parse_size(text);
-    if (!number) {
-        std::printf(
-            "Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- %s\n",
-            text.c_str());
-    }
-    return number;
-}
+enum class Needs : bool { reading, writing };
 
 struct Shell::Command {
     const char* name;
@@ -42,21 +20,71 @@ struct Shell::Command {
     size_t least, most;  ///< how many words may follow
     const char* arguments;
     const char* summary;
+    const char* more;
+    Needs needs;
     Outcome (Shell::*run)(Words) const;
 };
 
+namespace {
+
+constexpr const char* help_of_read =
+    "\n Example:\n 'read -v 512 1k' - dumps 1 kilobyte read from 512 bytes into the file\n\n"
+    " -C, -- report statistics in a machine parsable format\n"
+    " -l, -- length for pattern verification (only with -P)\n"
+    " -P, -- use a pattern to verify read data\n"
+    " -q, -- quiet mode, do not show I/O statistics\n"
+    " -s, -- start offset for pattern verification (only with -P)\n"
+    " -v, -- dump buffer to standard output\n";
+constexpr const char* help_of_write =
+    "\n Example:\n 'write 512 1k' - writes 1 kilobyte at 512 bytes into the open file\n\n"
+    " -c, -- write compressed data, whole clusters\n"
+    " -C, -- report statistics in a machine parsable format\n"
+    " -f, -- flush afterwards\n"
+    " -n, -- with -z, fail where zeros would have to be written\n"
+    " -P, -- use a pattern other than 0xcd\n"
+    " -q, -- quiet mode, do not show I/O statistics\n"
+    " -s, -- use a pattern file to fill the write buffer\n"
+    " -u, -- with -z, give the space up\n"
+    " -z, -- write zeros without storing them where possible\n";
+constexpr const char* help_of_discard =
+    "\n Example:\n 'discard 512 1k' - discards 1 kilobyte from 512 bytes into the file\n\n"
+    " -C, -- report statistics in a machine parsable format\n"
+    " -q, -- quiet mode, do not show I/O statistics\n";
+
+}  // namespace
+
 std::span<const Shell::Command> Shell::commands() {
+    using enum Needs;
     constexpr size_t any = 1000;
     static constexpr Command table[] = {
-        {"alloc", "a", 1, 2, "offset [count]", "checks if offset is allocated in the file",
-         &Shell::alloc},
-        {"flush", "f", 0, 0, "", "does nothing: the image is open read-only", &Shell::flush},
-        {"help", "?", 0, 1, "[command]", "help for one or all commands", &Shell::help},
-        {"length", "l", 0, 0, "", "gets the length of the current file", &Shell::length},
-        {"map", "map", 0, 0, "", "prints the allocated areas of a file", &Shell::map},
-        {"quit", "q", 0, any, "", "exit the program", &Shell::quit},
+        {"aio_flush", "aio_flush", 0, 0, "", "completes all outstanding aio requests", "", reading,
+         &Shell::flush},
+        {"aio_read", "aio_read", 2, any, "[-Cqv] [-P pattern] off len [len..]", "as readv", "",
+         reading, &Shell::readv},
+        {"aio_write", "aio_write", 1, any, "[-Cfquz] [-P pattern] off len [len..]", "as writev", "",
+         writing, &Shell::writev},
+        {"alloc", "a", 1, 2, "offset [count]", "checks if offset is allocated in the file", "",
+         reading, &Shell::alloc},
+        {"discard", "d", 2, any, "[-Cq] off len",
+         "discards a number of bytes at a specified offset", help_of_discard, writing,
+         &Shell::discard},
+        {"flush", "f", 0, 0, "", "flush all in-core file state to disk", "", reading,
+         &Shell::flush},
+        {"help", "?", 0, 1, "[command]", "help for one or all commands", "", reading, &Shell::help},
+        {"length", "l", 0, 0, "", "gets the length of the current file", "", reading,
+         &Shell::length},
+        {"map", "map", 0, 0, "", "prints the allocated areas of a file", "", reading, &Shell::map},
+        {"quit", "q", 0, any, "", "exit the program", "", reading, &Shell::quit},
         {"read", "r", 2, any, "[-Cqv] [-P pattern [-s off] [-l len]] off len",
-         "reads a number of bytes at a specified offset", &Shell::read},
+         "reads a number of bytes at a specified offset", help_of_read, reading, &Shell::read},
+        {"readv", "rv", 2, any, "[-Cqv] [-P pattern] off len [len..]",
+         "reads a number of bytes at a specified offset", "", reading, &Shell::readv},
+        {"truncate", "t", 1, 1, "off", "truncates the current file at the given offset", "",
+         writing, &Shell::truncate},
+        {"write", "w", 2, any, "[-Ccfnquz] [-P pattern | -s source_file] off len",
+         "writes a number of bytes at a specified offset", help_of_write, writing, &Shell::write},
+        {"writev", "wv", 2, any, "[-Cfq] [-P pattern | -s source_file] off len [len..]",
+         "writes a number of bytes at a specified offset", "", writing, &Shell::writev},
     };
     return table;
 }
@@ -69,21 +97,34 @@ const Shell::Command* Shell::find(const std::string& name) {
     return found == all.end() ? nullptr : &*found;
 }
 
-Shell::Outcome Shell::run(const std::string& line) const {
+namespace {
+
+std::vector<std::string> split(const std::string& line) {
     std::istringstream in(line);
     std::vector<std::string> words;
     for (std::string word; in >> word;) words.push_back(word);
+    return words;
+}
+
+}  // namespace
+
+bool Shell::is_change(const std::string& line) {
+    const auto words = split(line);
+    const Command* const command = words.empty() ? nullptr : find(words[0]);
+    return command != nullptr && command->needs == Needs::writing;
+}
+
+Shell::Outcome Shell::run(const std::string& line) const {
+    const std::vector<std::string> words = split(line);
     if (words.empty()) return Outcome::done;
     const std::string& name = words.front();
-    constexpr const char* writers[] = {"write",   "w", "writev",   "aio_write",
-                                       "discard", "d", "truncate", "t"};
-    if (std::any_of(std::begin(writers), std::end(writers), [&](auto w) { return name == w; })) {
-        std::fprintf(stderr, "vdisk: io: '%s': the image is open read-only\n", name.c_str());
-        return Outcome::failed;
-    }
     const Command* command = find(name);
     if (command == nullptr) {
         std::fprintf(stderr, "command \"%s\" not found\n", name.c_str());
+        return Outcome::failed;
+    }
+    if (command->needs == Needs::writing && !disk_.is_writable()) {
+        std::fprintf(stderr, "vdisk: io: '%s': the image is open read-only\n", name.c_str());
         return Outcome::failed;
     }
     const size_t count = words.size() - 1;
@@ -97,18 +138,17 @@ Shell::Outcome Shell::run(const std::string& line) const {
     return Outcome::failed;
 }
 
+namespace {
+
 // Only the top image is asked, as in qemu-io: what it has from a backing file is "not allocated".
-Shell::Outcome Shell::map(Words /*words*/) const {
-    const AnyImage& top = disk_.top();
+template <class Top>
+Shell::Outcome print_map(const Top& top) {
     for (Runs runs(top, 0, top.size(), top.size()); !runs.done();) {
         const uint64_t at = runs.at();
         bool allocated = false;
         for (bool first = true; !runs.done(); first = false) {
             const auto run = runs.here();
-            if (!run) {
-                std::printf("map failed: %s\n", text::describe(run.error()).c_str());
-                return Outcome::failed;
-            }
+            if (!run) return io_failed("map", run.error());
             if (!first && allocated != (run->kind != Kind::absent)) break;
             allocated = run->kind != Kind::absent;
             runs.advance(run->length);
@@ -119,7 +159,29 @@ Shell::Outcome Shell::map(Words /*words*/) const {
                     allocated ? "    allocated" : "not allocated",
                     io_size(static_cast<double>(at)).c_str(), at);
     }
-    return Outcome::done;
+    return Shell::Outcome::done;
+}
+
+template <class Top>
+Shell::Outcome print_allocated(const Top& top, uint64_t at, uint64_t count) {
+    const uint64_t rest = at < top.size() ? top.size() - at : 0;
+    const uint64_t total = std::min(count, rest);
+    uint64_t allocated = 0;
+    for (Runs runs(top, at, at + total, 1_MiB); !runs.done();) {
+        const auto run = runs.here();
+        if (!run) return io_failed("is_allocated", run.error());
+        if (run->kind != Kind::absent) allocated += run->length;
+        runs.advance(run->length);
+    }
+    std::printf("%" PRIu64 "/%" PRIu64 " bytes allocated at offset %s\n", allocated, total,
+                io_size(static_cast<double>(at)).c_str());
+    return Shell::Outcome::done;
+}
+
+}  // namespace
+
+Shell::Outcome Shell::map(Words /*words*/) const {
+    return disk_.visit_top([](const auto& top) { return print_map(top); });
 }
 
 Shell::Outcome Shell::alloc(Words words) const {
@@ -127,22 +189,7 @@ Shell::Outcome Shell::alloc(Words words) const {
     if (!at) return Outcome::failed;
     const auto count = words.size() > 1 ? io_number(words[1]) : std::optional<uint64_t>(512);
     if (!count) return Outcome::failed;
-    const AnyImage& top = disk_.top();
-    const uint64_t rest = *at < top.size() ? top.size() - *at : 0;
-    const uint64_t total = std::min(*count, rest);
-    uint64_t allocated = 0;
-    for (Runs runs(top, *at, *at + total, 1_MiB); !runs.done();) {
-        const auto run = runs.here();
-        if (!run) {
-            std::printf("is_allocated failed: %s\n", text::describe(run.error()).c_str());
-            return Outcome::failed;
-        }
-        if (run->kind != Kind::absent) allocated += run->length;
-        runs.advance(run->length);
-    }
-    std::printf("%" PRIu64 "/%" PRIu64 " bytes allocated at offset %s\n", allocated, total,
-                io_size(static_cast<double>(*at)).c_str());
-    return Outcome::done;
+    return disk_.visit_top([&](const auto& top) { return print_allocated(top, *at, *count); });
 }
 
 Shell::Outcome Shell::length(Words /*words*/) const {
@@ -150,7 +197,11 @@ Shell::Outcome Shell::length(Words /*words*/) const {
     return Outcome::done;
 }
 
-Shell::Outcome Shell::flush(Words /*words*/) const { return Outcome::done; }
+Shell::Outcome Shell::flush(Words /*words*/) const {
+    if (!disk_.is_writable()) return Outcome::done;
+    const Status flushed = disk_.flush();
+    return flushed ? Outcome::done : io_failed("flush", flushed.error());
+}
 
 Shell::Outcome Shell::help(Words words) const {
     const Command* one = words.empty() ? nullptr : find(words[0]);
@@ -164,16 +215,8 @@ Shell::Outcome Shell::help(Words words) const {
     }
     if (one == nullptr) {
         std::puts("\nUse 'help commandname' for extended help.");
-    } else if (one->run == &Shell::read) {
-        std::puts(
-            "\n Example:\n 'read -v 512 1k' - dumps 1 kilobyte read from 512 bytes into the "
-            "file\n\n"
-            " -C, -- report statistics in a machine parsable format\n"
-            " -l, -- length for pattern verification (only with -P)\n"
-            " -P, -- use a pattern to verify read data\n"
-            " -q, -- quiet mode, do not show I/O statistics\n"
-            " -s, -- start offset for pattern verification (only with -P)\n"
-            " -v, -- dump buffer to standard output\n");
+    } else if (*one->more != 0) {
+        std::puts(one->more);
     }
     return Outcome::done;
 }

@@ -14,8 +14,6 @@ using namespace vdisk;
 
 namespace {
 
-constexpr uint64_t largest_read = 2147483136;  // qemu-io's own limit
-
 struct Request {
     uint64_t at = 0;
     uint64_t length = 0;
@@ -29,43 +27,16 @@ constexpr const char* usage =
     "read [-Cqv] [-P pattern [-s off] [-l len]] off len -- reads a number of bytes at a specified "
     "offset";
 
-bool set_pattern(Request& request, const std::string& text) {
-    const auto value = text::parse_size(text);
-    if (!value || *value > 255) {
-        std::printf("%s is not a valid pattern byte\n", text.c_str());
-        return false;
+bool take_flag(Request& request, char flag, const std::string& value) {
+    switch (flag) {
+        case 'C': return request.machine = true;
+        case 'q': return request.quiet = true;
+        case 'v': return request.dump = true;
+        case 'P': return (request.pattern = io_pattern(value)).has_value();
+        case 's': return (request.pattern_at = io_number(value)).has_value();
+        case 'l': return (request.pattern_length = io_number(value)).has_value();
+        default: return true;
     }
-    request.pattern = static_cast<byte>(*value);
-    return true;
-}
-
-/// One word of flags, such as "-qP"; the value of the last may be its rest or the next word.
-bool parse_flags(Request& request, Shell::Words words, size_t& i) {
-    const std::string& word = words[i];
-    for (size_t k = 1; k < word.size(); ++k) {
-        const char flag = word[k];
-        if (flag == 'C') request.machine = true;
-        else if (flag == 'q') request.quiet = true;
-        else if (flag == 'v') request.dump = true;
-        else if (flag != 'p' && flag != 'P' && flag != 's' && flag != 'l') {
-            std::fprintf(stderr, "read: invalid option -- '%c'\n", flag);
-            std::puts(usage);
-            return false;
-        }
-        if (flag != 'P' && flag != 's' && flag != 'l') continue;
-        if (k + 1 == word.size() && i + 1 == words.size()) {
-            std::fprintf(stderr, "read: option requires an argument -- '%c'\n", flag);
-            std::puts(usage);
-            return false;
-        }
-        const std::string value = k + 1 < word.size() ? word.substr(k + 1) : words[++i];
-        if (flag == 'P') return set_pattern(request, value);
-        const auto number = io_number(value);
-        if (flag == 's') request.pattern_at = number;
-        else request.pattern_length = number;
-        return number.has_value();
-    }
-    return true;
 }
 
 /// The pattern's range, as it will be verified, must lie in what is read.
@@ -80,29 +51,23 @@ bool check_pattern(Request& request) {
     return true;
 }
 
-std::optional<Request> parse(Shell::Words words) {
+std::optional<Request> parse(Shell::Words words, bool several) {
     Request request;
-    std::vector<std::string> plain;
-    bool flags = true;
-    for (size_t i = 0; i < words.size(); ++i) {
-        const std::string& word = words[i];
-        if (flags && word == "--") flags = false;
-        else if (!flags || word.size() < 2 || word[0] != '-') plain.push_back(word);
-        else if (!parse_flags(request, words, i)) return std::nullopt;
-    }
+    const Flags flags("read", "Cqvp", several ? "P" : "Psl");
+    const auto plain = flags.parse(words, [&](char flag, const std::string& value) {
+        return take_flag(request, flag, value);
+    });
+    if (!plain) return std::nullopt;
     const bool range = request.pattern_at || request.pattern_length;
-    if (plain.size() != 2 || (range && !request.pattern)) {
+    const bool counts = several ? plain->size() >= 2 : plain->size() == 2;
+    if (!counts || (range && !request.pattern)) {
         std::puts(usage);
         return std::nullopt;
     }
-    const auto at = io_number(plain[0]);
+    const auto at = io_number(plain->front());
     if (!at) return std::nullopt;
-    const auto length = io_number(plain[1]);
+    const auto length = io_total(std::span(*plain).subspan(1));
     if (!length) return std::nullopt;
-    if (*length > largest_read) {
-        std::printf("length cannot exceed %" PRIu64 ", given %s\n", largest_read, plain[1].c_str());
-        return std::nullopt;
-    }
     request.at = *at;
     request.length = *length;
     return check_pattern(request) ? std::optional(request) : std::nullopt;
@@ -135,48 +100,40 @@ void dump(uint64_t at, Bytes data) {
     }
 }
 
-void report(const Request& request, double seconds) {
-    const double bytes = static_cast<double>(request.length);
-    const double rate = seconds > 0 ? 1 / seconds : 0;
-    const auto whole = static_cast<unsigned>(seconds);
-    const auto hundredths = static_cast<unsigned>((seconds - whole) * 100);
-    if (request.machine) {
-        std::printf("%" PRIu64 ",1,%u:%02u:%02u.%02u,%.3f,%.3f\n", request.length, whole / 3600,
-                    whole / 60 % 60, whole % 60, hundredths, bytes * rate, rate);
-        return;
+Shell::Outcome read_as(const Medium& disk, const Request& request) {
+    if (!fits(request.at, request.length, disk.size())) {
+        std::puts("read failed: Input/output error");
+        return Shell::Outcome::failed;
     }
-    std::printf("read %" PRIu64 "/%" PRIu64 " bytes at offset %" PRIu64 "\n", request.length,
-                request.length, request.at);
-    std::printf("%s, 1 ops; %02u.%02u sec (%s/sec and %.4f ops/sec)\n", io_size(bytes).c_str(),
-                whole, hundredths, io_size(bytes * rate).c_str(), rate);
+    Buffer<Heap> buffer;
+    const auto data = buffer.reserve(static_cast<size_t>(request.length));
+    if (!data) throw failure("read", data.error());
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    const Status got = disk.read(request.at, *data);
+    const std::chrono::duration<double> spent = Clock::now() - start;
+    if (!got) return io_failed("read", got.error());
+    const bool right = verify(request, *data);
+    if (request.dump && !request.quiet) dump(request.at, *data);
+    print_report({.verb = "read",
+                  .at = request.at,
+                  .length = request.length,
+                  .quiet = request.quiet,
+                  .machine = request.machine},
+                 spent.count());
+    return right ? Shell::Outcome::done : Shell::Outcome::failed;
 }
 
 }  // namespace
 
 Shell::Outcome Shell::read(Words words) const {
-    const auto request = parse(words);
-    if (!request) return Outcome::failed;
-    if (!fits(request->at, request->length, disk_.size())) {
-        std::puts("read failed: Input/output error");
-        return Outcome::failed;
-    }
-    Buffer<Heap> buffer;
-    const auto data = buffer.reserve(static_cast<size_t>(request->length));
-    if (!data) throw failure("read", data.error());
-    using Clock = std::chrono::steady_clock;
-    const auto start = Clock::now();
-    const Status got = vdisk::read(disk_, request->at, *data);
-    const std::chrono::duration<double> spent = Clock::now() - start;
-    if (!got) {
-        std::printf("read failed: %s\n", text::describe(got.error()).c_str());
-        return Outcome::failed;
-    }
-    const bool right = verify(*request, *data);
-    if (!request->quiet) {
-        if (request->dump) dump(request->at, *data);
-        report(*request, spent.count());
-    }
-    return right ? Outcome::done : Outcome::failed;
+    const auto request = parse(words, false);
+    return request ? read_as(disk_, *request) : Outcome::failed;
+}
+
+Shell::Outcome Shell::readv(Words words) const {
+    const auto request = parse(words, true);
+    return request ? read_as(disk_, *request) : Outcome::failed;
 }
 
 }  // namespace tool

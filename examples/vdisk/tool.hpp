@@ -6,7 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include <vdisk/disk/open.hpp>
+#include <vdisk/disk/writable.hpp>
 #include <vdisk/text/error.hpp>
 #include <vdisk/text/size.hpp>
 
@@ -17,6 +17,8 @@ namespace tool {
 using Storage = vdisk::PreadStorage;
 using AnyImage = vdisk::SystemImage<Storage>;
 using Disk = vdisk::Chain<AnyImage, Origin>;
+using Writer = vdisk::SystemWriter<Storage>;
+using WritableDisk = vdisk::WritableDisk<Writer, AnyImage, Origin>;
 
 /// Ends the command: main prints "vdisk: MESSAGE" and exits with `exit_code`.
 struct Failure {
@@ -45,6 +47,10 @@ struct Input {
 /// Opens the image with everything below it; throws Failure.
 Disk open_disk(const Input& input);
 
+/// Opens the image to be written, with everything below it; from here on it is locked. Throws
+/// Failure.
+WritableDisk open_writable_disk(const Input& input);
+
 /// Opens the image file alone, whatever it refers to; encrypted ones too. Throws Failure.
 AnyImage open_image(const Input& input, Origin* origin = nullptr);
 
@@ -69,11 +75,19 @@ using Command = std::function<int()>;
 // Every command adds its sub-command to `app` and sets `run` in its callback.
 void add_info(CLI::App& app, Command& run);
 void add_map(CLI::App& app, Command& run);
+void add_create(CLI::App& app, Command& run);
 void add_convert(CLI::App& app, Command& run);
 void add_compare(CLI::App& app, Command& run);
 void add_dd(CLI::App& app, Command& run);
 void add_measure(CLI::App& app, Command& run);
 void add_io(CLI::App& app, Command& run);
+void add_rebase(CLI::App& app, Command& run);
+void add_commit(CLI::App& app, Command& run);
 void add_dump(CLI::App& app, Command& run);
+void add_check(CLI::App& app, Command& run);
+void add_snapshot(CLI::App& app, Command& run);
+void add_resize(CLI::App& app, Command& run);
+void add_amend(CLI::App& app, Command& run);
+void add_bitmap(CLI::App& app, Command& run);
 
 }  // namespace tool

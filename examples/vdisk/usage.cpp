@@ -21,13 +21,11 @@ constexpr Missing missing[] = {
     {"", "--image-opts", "images are given as the name of a file and -f"},
     {"convert", "--target-image-opts", "OUT is given as the name of a file"},
     {"convert", "-r", "the rate cannot be limited"},
+    {"commit", "-r", "the rate cannot be limited"},
     {"convert", "-C", "copies are never offloaded to the storage"},
     {"convert", "--salvage", "an image that cannot be read is not converted"},
-    {"convert", "--bitmaps", "a raw image has no bitmaps"},
-    {"convert", "--skip-broken-bitmaps", "a raw image has no bitmaps"},
-    {"convert", "-B", "a raw image has no backing file"},
-    {"convert", "-F", "a raw image has no backing file"},
-    {"convert", "-o", "a new raw image has no options"},
+    {"convert", "--bitmaps", "bitmaps are not copied"},
+    {"convert", "--skip-broken-bitmaps", "bitmaps are not copied"},
 };
 
 std::string problem(const CLI::App& app, const CLI::App* command, const CLI::ParseError& error) {

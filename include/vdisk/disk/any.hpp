@@ -17,32 +17,11 @@ struct FormatList {};
 
 using AllFormats = FormatList<Raw, Qcow, Qcow2>;
 
-template <class List, Storage S, Allocation A, Codec C>
-class AnyImage;
-
-/// One image of one of the formats; is itself an Image. Calls are dispatched by the variant's
-/// index: `read` does it once per request, not once per block.
-template <class... Formats, Storage S, Allocation A, Codec C>
-class AnyImage<FormatList<Formats...>, S, A, C> {
+/// What an image and a writer of a format known only at run time have in common. Calls are
+/// dispatched by the variant's index.
+template <Storage S, class... Images>
+class AnyOf {
 public:
-    using List = FormatList<Formats...>;
-
-    /// Opens `storage` as the named format. Errc::not_found if no format has that name.
-    static Result<AnyImage> open(std::string_view format, S storage, OpenOptions options = {},
-                                 A allocation = A{}, C codec = C{}) {
-        Result<AnyImage> opened = fail(Errc::not_found, "open: unknown format name");
-        const auto attempt = [&]<class Format>(std::type_identity<Format>) {
-            if (format != Format::name) return false;
-            auto image =
-                Format::open(std::move(storage), options, std::move(allocation), std::move(codec));
-            if (image) opened = AnyImage(Format::name, *std::move(image));
-            else opened = image.error();
-            return true;
-        };
-        static_cast<void>((attempt(std::type_identity<Formats>{}) || ...));
-        return opened;
-    }
-
     /// The format's name, as qemu-img spells it.
     [[nodiscard]] std::string_view format() const { return format_; }
 
@@ -132,9 +111,48 @@ public:
             }
         });
     }
+
+protected:
+    template <class I>
+    AnyOf(std::string_view format, I image) : format_(format), image_(std::move(image)) {}
+
+private:
+    std::string_view format_;
+    std::variant<Images...> image_;
+};
+
+template <class List, Storage S, Allocation A, Codec C>
+class AnyImage;
+
+/// One image of one of the formats; is itself an Image. `read` dispatches once per request, not
+/// once per block.
+template <class... Formats, Storage S, Allocation A, Codec C>
+class AnyImage<FormatList<Formats...>, S, A, C>
+    : public AnyOf<S, typename Formats::template Image<S, A, C>...> {
+    using Base = AnyOf<S, typename Formats::template Image<S, A, C>...>;
+
+public:
+    using List = FormatList<Formats...>;
+
+    /// Opens `storage` as the named format. Errc::not_found if no format has that name.
+    static Result<AnyImage> open(std::string_view format, S storage, OpenOptions options = {},
+                                 A allocation = A{}, C codec = C{}) {
+        Result<AnyImage> opened = fail(Errc::not_found, "open: unknown format name");
+        const auto attempt = [&]<class Format>(std::type_identity<Format>) {
+            if (format != Format::name) return false;
+            auto image =
+                Format::open(std::move(storage), options, std::move(allocation), std::move(codec));
+            if (image) opened = AnyImage(Format::name, *std::move(image));
+            else opened = image.error();
+            return true;
+        };
+        static_cast<void>((attempt(std::type_identity<Formats>{}) || ...));
+        return opened;
+    }
+
     /// Shows an internal snapshot instead of the current state.
     Status select_snapshot(std::string_view id_or_name) {
-        return visit([&](auto& image) -> Status {
+        return this->visit([&](auto& image) -> Status {
             if constexpr (requires { image.select_snapshot(id_or_name); }) {
                 return image.select_snapshot(id_or_name);
             } else {
@@ -145,10 +163,7 @@ public:
 
 private:
     template <class I>
-    AnyImage(std::string_view format, I image) : format_(format), image_(std::move(image)) {}
-
-    std::string_view format_;
-    std::variant<typename Formats::template Image<S, A, C>...> image_;
+    AnyImage(std::string_view format, I image) : Base(format, std::move(image)) {}
 };
 
 /// As read of one image; the format is looked up once.

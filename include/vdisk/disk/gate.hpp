@@ -14,8 +14,10 @@ namespace vdisk {
 /// A file that an image names. The name comes from the image: it is not trusted.
 struct Reference {
     enum class Role : uint8_t { backing_file, data_file };
+    enum class Use : uint8_t { read, write };
     Role role = Role::backing_file;
     std::string_view name;
+    Use use = Use::read;  ///< what for; a gate may open for less, and writing fails later
 };
 
 /// What a gate lets through. `origin` says where it was found; relative names inside it are meant

@@ -42,14 +42,70 @@ Result<std::string_view> name_of(const I& image, Text text, std::span<char> buff
 }
 
 template <class I, class G, class Origin>
-Status attach_data_file(I& image, G& gate, const Origin& origin) {
+Status attach_data_file(I& image, G& gate, const Origin& origin,
+                        Reference::Use use = Reference::Use::read) {
     if (!image.needs_data_file()) return {};
     std::array<char, max_name> buffer{};
     const auto name = name_of(image, image.data_file(), buffer);
     if (!name) return name.error();
-    auto opened = gate.open({Reference::Role::data_file, *name}, origin);
+    auto opened = gate.open({Reference::Role::data_file, *name, use}, origin);
     if (!opened) return opened.error();
     return image.attach_data_file(std::move(opened->storage));
+}
+
+/// The file an image stands on.
+template <class S, class Origin>
+struct Below {
+    Opened<S, Origin> file;
+    std::string_view format;
+};
+
+// The format's name may live in the caller's buffer.
+template <class S, class Child, class G, class Origin>
+Result<Below<S, Origin>> open_below(const Child& child, const Origin& origin, G& gate,
+                                    const ChainOptions& options, std::span<char> format_buffer) {
+    std::array<char, max_name> buffer{};
+    const auto name = name_of(child, child.backing_file(), buffer);
+    if (!name) return name.error();
+    auto parent = gate.open({Reference::Role::backing_file, *name}, origin);
+    if (!parent) return parent.error();
+    const auto format = backing_format(child, parent->storage, options, format_buffer);
+    if (!format) return format.error();
+    return Below<S, Origin>{*std::move(parent), *format};
+}
+
+// Opens `next` and all it stands on as the layers of a chain. `above` is what stands on it, if
+// anything does.
+template <class I, class S, class Origin, class G, class... A>
+Result<Chain<I, Origin>> open_layers(Below<S, Origin> next, const Origin* above, G& gate,
+                                     const ChainOptions& options, const A&... allocation) {
+    std::array<char, max_name> format_buffer{};
+    std::vector<Layer<I, Origin>> layers;
+    for (;;) {
+        const Origin& origin = next.file.origin;
+        if (layers.size() + (above != nullptr) == options.max_depth) {
+            return fail(Errc::limit, "open: too many backing files", {options.max_depth});
+        }
+        bool loops = above != nullptr && *above == origin;
+        for (const auto& layer : layers) loops = loops || layer.origin == origin;
+        if (loops) return corrupt("open: the backing files form a loop");
+        auto image =
+            I::open(next.format, std::move(next.file.storage), options.open, allocation...);
+        if (!image) return image.error();
+        if (layers.empty() && above == nullptr && !options.snapshot.empty()) {
+            const Status chosen = image->select_snapshot(options.snapshot);
+            if (!chosen) return chosen.error();
+        }
+        const Status data = attach_data_file(*image, gate, origin);
+        if (!data) return data.error();
+        layers.push_back({*std::move(image), std::move(next.file.origin)});
+
+        const auto& child = layers.back();
+        if (child.image.backing_file().length == 0) return Chain<I, Origin>(std::move(layers));
+        auto below = open_below<S>(child.image, child.origin, gate, options, format_buffer);
+        if (!below) return below.error();
+        next = *std::move(below);
+    }
 }
 
 }  // namespace chain
@@ -60,43 +116,10 @@ Status attach_data_file(I& image, G& gate, const Origin& origin) {
 template <class I, class Origin, class S, Gate<S> G, class... A>
 Result<Chain<I, Origin>> open_chain(Opened<S, Origin> top, G& gate, const ChainOptions& options,
                                     const A&... allocation) {
-    const Result<std::string_view> top_format = format_of<typename I::List>(top.storage, options);
-    if (!top_format) return top_format.error();
-    std::array<char, chain::max_name> format_buffer{};
-    std::string_view format = *top_format;
-    std::vector<Layer<I, Origin>> layers;
-    Opened<S, Origin> file = std::move(top);
-    for (;;) {
-        if (layers.size() == options.max_depth) {
-            return fail(Errc::limit, "open: too many backing files", {options.max_depth});
-        }
-        for (const auto& layer : layers) {
-            if (layer.origin == file.origin) return corrupt("open: the backing files form a loop");
-        }
-        auto image = I::open(format, std::move(file.storage), options.open, allocation...);
-        if (!image) return image.error();
-        if (layers.empty() && !options.snapshot.empty()) {
-            const Status chosen = image->select_snapshot(options.snapshot);
-            if (!chosen) return chosen.error();
-        }
-        const Status data = chain::attach_data_file(*image, gate, file.origin);
-        if (!data) return data.error();
-        layers.push_back({*std::move(image), std::move(file.origin)});
-
-        const auto& child = layers.back();
-        if (child.image.backing_file().length == 0) break;
-        std::array<char, chain::max_name> buffer{};
-        const auto name = chain::name_of(child.image, child.image.backing_file(), buffer);
-        if (!name) return name.error();
-        auto parent = gate.open({Reference::Role::backing_file, *name}, child.origin);
-        if (!parent) return parent.error();
-        const auto parent_format =
-            chain::backing_format(child.image, parent->storage, options, format_buffer);
-        if (!parent_format) return parent_format.error();
-        format = *parent_format;
-        file = *std::move(parent);
-    }
-    return Chain<I, Origin>(std::move(layers));
+    const Result<std::string_view> format = format_of<typename I::List>(top.storage, options);
+    if (!format) return format.error();
+    return chain::open_layers<I>(chain::Below<S, Origin>{std::move(top), *format},
+                                 static_cast<const Origin*>(nullptr), gate, options, allocation...);
 }
 
 }  // namespace vdisk

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSL-1.0
+// vdisk commit: what an image holds goes into the file it stands on.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include <vdisk/format/qcow2/resize.hpp>
+
+#include "interrupt.hpp"
+#include "opening.hpp"
+#include "progress.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+namespace {
+
+constexpr size_t buffer_bytes = size_t{1} << 20;
+
+struct Options {
+    Input input;
+    std::string base;
+    std::string ignored;
+    bool keep = false;  ///< -d: the image is not emptied
+    bool progress = false;
+    bool quiet = false;
+};
+
+/// The layer that goes by this name.
+uint32_t find_base(const Options& options, const Disk& disk) {
+    const auto layers = disk.layers();
+    if (layers.size() < 2) throw Failure{"Image does not have a backing file"};
+    if (options.base.empty()) return 1;
+    const auto file = open_file(options.base);
+    const auto beside = open_file(resolve(options.base, options.input.file));
+    for (uint32_t i = 1; i < layers.size(); ++i) {
+        for (const auto& named : {file, beside}) {
+            if (named && named->origin == layers[i].origin) return i;
+        }
+    }
+    throw Failure{"Did not find '" + options.base + "' in the backing chain of '" +
+                  options.input.file + "'"};
+}
+
+/// Makes the disk of the base, which is open for writing, at least as large as `size`.
+void grow_base(Top& base, const Disk& disk, uint32_t depth, uint64_t size) {
+    const auto& layer = disk.layers()[depth];
+    if (layer.image.size() >= size) return;
+    Status grown = unsupported("this format cannot be resized");
+    if (base.format == Raw::name) {
+        grown = base.file.storage.resize(size);
+    } else if (base.format == Qcow2::name) {
+        const bool has_backing = depth + 1 < disk.layers().size();
+        const uint64_t below = has_backing ? disk.layers()[depth + 1].image.size() : 0;
+        const auto guest = [&](uint64_t at, MutBytes out) {
+            return disk.read_from(depth, at, out);
+        };
+        grown = qcow2::grow(base.file.storage, size, below, Heap{}, guest);
+    }
+    if (!grown) throw failure(base.file.origin.path, grown.error());
+}
+
+/// Writes what the layers above `depth` hold.
+void copy_down(const Options& options, const Disk& disk, uint32_t depth, WritableDisk& base) {
+    Buffer<Heap> data;
+    Buffer<Heap> scratch;
+    if (!data.reserve(buffer_bytes) || !scratch.reserve(buffer_bytes)) throw Failure{"no memory"};
+    Progress progress(options.progress && !options.quiet, 1);
+    const Status walked =
+        walk(disk, 0, disk.size(), [&](uint64_t at, const Extent& extent) -> Status {
+            check_interrupt();
+            progress.at(at, disk.size());
+            if (extent.depth >= depth) return {};
+            if (extent.kind == Kind::zero) {
+                const Status put = zero(base, at, extent.length, scratch.bytes());
+                if (!put) throw failure(base.origin().path, put.error());
+                return {};
+            }
+            for (uint64_t done = 0; done < extent.length;) {
+                check_interrupt();
+                const uint64_t n = std::min<uint64_t>(extent.length - done, buffer_bytes);
+                const MutBytes piece = data.bytes().first(static_cast<size_t>(n));
+                if (Status got = read(disk, at + done, piece); !got) return got;
+                const Status put = write(base, at + done, piece, scratch.bytes());
+                if (!put) throw failure(base.origin().path, put.error());
+                done += n;
+            }
+            return {};
+        });
+    if (!walked) throw failure(options.input.file, walked.error());
+    progress.at(disk.size(), disk.size());
+    if (const Status flushed = base.top().flush(); !flushed) {
+        throw failure(base.origin().path, flushed.error());
+    }
+}
+
+/// A qcow image without entries: nothing leads to what lies behind the L1 table.
+Status empty_qcow(Storage& file) {
+    const auto header = load<qcow::Header>(file, 0);
+    if (!header) return header.error();
+    const auto layout = qcow::check(*header, file.size());
+    if (!layout) return layout.error();
+    constexpr std::array<byte, 4096> zeros{};
+    const uint64_t end = layout->l1_at + layout->l1_entries * 8;
+    for (uint64_t at = layout->l1_at; at < end;) {
+        const auto n = static_cast<size_t>(std::min<uint64_t>(end - at, zeros.size()));
+        if (Status put = file.write(at, Bytes(zeros).first(n)); !put) return put;
+        at += n;
+    }
+    if (Status durable = file.flush(); !durable) return durable;
+    return file.resize(end);
+}
+
+Status empty_top(Top& top, const Input& input) {
+    if (top.format == Qcow::name) return empty_qcow(top.file.storage);
+    WritableDisk disk = open_writable_layers(top, input);
+    for (uint64_t at = 0; at < disk.size();) {
+        const auto done = disk.top().drop(at, disk.size() - at);
+        if (!done) return done.error();
+        at += *done;
+    }
+    return disk.top().flush();
+}
+
+int commit(const Options& options) {
+    Top reading = open_top(options.input);
+    const Disk disk = open_layers(reading, options.input, {});
+    const uint32_t depth = find_base(options, disk);
+    const auto& layer = disk.layers()[depth];
+
+    Input input = options.input;
+    input.file = layer.origin.path;
+    input.format = layer.image.format();
+    // The rules are those of the image: its folder is what counts.
+    Top top = open_top_for_writing(options.input);
+    catch_interrupts();
+    {
+        Top base = open_top_for_writing(input);  // locked up to the end of this block
+        base.gate = top.gate;
+        grow_base(base, disk, depth, disk.size());
+        WritableDisk target = open_writable_layers(base, input);
+        copy_down(options, disk, depth, target);
+    }
+    // Above another base than the next one, the images between are void: nothing is emptied.
+    if (!options.keep && options.base.empty()) {
+        const Status emptied = empty_top(top, options.input);
+        if (!emptied) throw failure(options.input.file, emptied.error());
+    }
+    if (!options.quiet) std::puts("Image committed.");
+    return 0;
+}
+
+}  // namespace
+
+void add_commit(CLI::App& app, Command& run) {
+    auto options = std::make_shared<Options>();
+    CLI::App* cmd = app.add_subcommand(
+        "commit", "Writes what an image holds into its backing file, and empties the image.");
+    options->input.add_to(*cmd);
+    cmd->add_option("-b", options->base,
+                    "write into this file of the chain instead; the image is not emptied")
+        ->check(not_empty("-b: the name of the base is missing"))
+        ->type_name("BASE");
+    cmd->add_flag("-d", options->keep, "do not empty the image");
+    cmd->add_flag("-p", options->progress, "show how far it is");
+    cmd->add_flag("-q", options->quiet, "show nothing but errors");
+    cmd->add_option("-t", options->ignored, "accepted and ignored")->type_name("CACHE");
+    cmd->footer(
+        "A backing file that is shorter than the image is made longer. With -b, the images "
+        "between\n"
+        "the two show something else afterwards, and should not be used any more.\n\n"
+        "Examples:\n"
+        "  vdisk commit overlay.qcow2\n"
+        "  vdisk commit -d -b base.qcow2 top.qcow2\n\n"
+        "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
+    cmd->callback([options, &run] { run = [options] { return commit(*options); }; });
+}
+
+}  // namespace tool

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSL-1.0
+// A new image, from its options to the file: what create and convert have in common.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <vdisk/format/qcow2/create.hpp>
+
+#include "creation.hpp"
+#include "output.hpp"
+
+namespace tool {
+
+/// What a new image shall be. Made of checked options: creating it fails for lack of space only, or
+/// because files cannot be written.
+class NewImage {
+public:
+    /// Throws Failure if the options are wrong or contradict each other. What is not in `options`,
+    /// such as a size from elsewhere, is set before check().
+    NewImage(const std::string& path, const std::string& format, const Creation& options);
+
+    std::optional<uint64_t> size;
+    std::string backing_file;
+    std::string backing_format;
+
+    [[nodiscard]] const std::string& format() const { return format_; }
+    [[nodiscard]] const std::string& data_file() const { return data_file_; }
+    [[nodiscard]] const vdisk::qcow2::CreateOptions& qcow2() const { return qcow2_; }
+    /// Bytes of a cluster; 0 for raw images.
+    [[nodiscard]] uint64_t cluster_size() const;
+
+    /// Throws Failure unless such an image can be.
+    void check();
+    /// "Formatting 'x', fmt=qcow2 ...", as qemu-img prints it.
+    [[nodiscard]] std::string describe() const;
+    /// Creates it in `output`, which is open. A data file takes its place at once. After check().
+    void create(Output& output);
+
+private:
+    void read_qcow2(const Creation& options);
+    void read_preallocation(const Creation& options);
+    void create_raw(Storage& storage) const;
+    void create_data_file() const;
+
+    std::string path_;
+    std::string format_;
+    std::string data_file_;
+    std::string preallocation_;
+    std::string compat_;
+    bool no_cow_ = false;
+    vdisk::qcow2::CreateOptions qcow2_;
+};
+
+/// Prints the options of -o for images of this format, if `lists` ask for it ("help" or "?").
+bool print_creation_help(const std::string& format, const std::vector<std::string>& lists);
+
+}  // namespace tool

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: BSL-1.0
+// vdisk resize: makes the disk of an image larger or smaller.
+#include <cstdio>
+#include <memory>
+
+#include <fcntl.h>
+
+#include <vdisk/allocation/heap.hpp>
+#include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/format/qcow2/resize.hpp>
+
+#include "closed.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+using vdisk::qcow2::Preallocation;
+
+namespace {
+
+struct Options {
+    Input input;
+    std::string size;
+    std::string preallocation = "off";
+    bool shrink = false;
+    bool quiet = false;
+};
+
+vdisk::Status reserve(const Storage& file, uint64_t at, uint64_t end) {
+    if (at >= end) return {};
+    const int failed =
+        ::posix_fallocate(file.descriptor(), static_cast<off_t>(at), static_cast<off_t>(end - at));
+    return failed == 0 ? vdisk::Status{} : vdisk::detail::os_error(failed, "file: no room for it");
+}
+
+/// Keeps room for [at, end), which reads as zeros.
+vdisk::Status fill(Storage& file, uint64_t at, uint64_t end, Preallocation preallocation) {
+    if (preallocation == Preallocation::falloc) return reserve(file, at, end);
+    if (preallocation == Preallocation::full) {
+        return qcow2::create_parts::write_zeros(file, at, end);
+    }
+    return {};
+}
+
+void resize_raw(Top& top, uint64_t size, Preallocation preallocation) {
+    if (preallocation == Preallocation::metadata) {
+        throw Failure{top.file.origin.path + ": Unsupported preallocation mode: metadata"};
+    }
+    Storage& file = top.file.storage;
+    const uint64_t old = file.size();
+    vdisk::Status done = file.resize(size);
+    if (done) done = fill(file, old, size, preallocation);
+    if (done) done = file.flush();
+    if (!done && file.size() > old) static_cast<void>(file.resize(old));
+    expect(top, done);
+}
+
+/// The external data file of an image, open to be written.
+std::optional<File> data_file_of(Top& top, const qcow2::Layout& layout) {
+    if (!layout.has_data_file) return std::nullopt;
+    const std::string name = text_in(top, layout.data_file);
+    auto file =
+        top.gate.open({Reference::Role::data_file, name, Reference::Use::write}, top.file.origin);
+    if (file) return *std::move(file);
+    const std::string& path = top.gate.last();
+    Failure out = failure(path, file.error());
+    out.message.replace(0, path.size(), top.gate.reference());
+    throw out;
+}
+
+/// A disk that becomes longer, and what has to grow with it.
+class Growth {
+public:
+    Growth(Top& top, const Input& input, const qcow2::Layout& layout, Preallocation preallocation)
+        : top_(top),
+          layout_(layout),
+          preallocation_(preallocation),
+          chain_(open_layers(top, input, {})),
+          data_(data_file_of(top, layout)),
+          data_size_(data_ ? data_->storage.size() : 0) {}
+
+    void run(uint64_t size) {
+        vdisk::Status done = grow(size);
+        if (!done) undo();
+        expect(top_, done);
+    }
+
+private:
+    vdisk::Status grow(uint64_t size) {
+        if (data_ && data_size_ < size) {
+            vdisk::Status longer = data_->storage.resize(size);
+            if (longer) longer = data_->storage.flush();
+            if (!longer) return longer;
+        }
+        const auto layers = chain_.layers();
+        const uint64_t below_size = layers.size() > 1 ? layers[1].image.size() : 0;
+        const auto below = [this](uint64_t at, MutBytes out) {
+            return chain_.read_from(1, at, out);
+        };
+        const auto grown = qcow2::grow(top_.file.storage, size, below_size, Heap{}, below);
+        if (!grown || preallocation_ == Preallocation::off) return grown;
+        auto writer = Writer::open(Qcow2::name, top_.file.storage);
+        if (!writer) return writer.error();
+        if (data_) {
+            if (auto attached = writer->attach_data_file(data_->storage); !attached) {
+                return attached;
+            }
+        }
+        const vdisk::Status placed = place_all(*writer);
+        top_.file.storage = writer->file();  // it knows the size
+        return placed;
+    }
+
+    /// Gives all clusters behind the old end a place.
+    vdisk::Status place_all(Writer& writer) {
+        const uint64_t end = writer.size();
+        const unsigned bits = layout_.cluster_bits;
+        for (uint64_t at = blocks(layout_.size, bits) << bits; at < end;) {
+            const auto place = writer.place(at, end - at);
+            if (!place) return place.error();
+            if (place->fresh) {
+                if (auto cleared = clear(writer.storage(), *place); !cleared) return cleared;
+            }
+            if (auto linked = writer.commit(at, *place); !linked) return linked;
+            at += place->length;
+        }
+        return writer.flush();
+    }
+
+    vdisk::Status clear(Storage& storage, const Placement& place) {
+        const uint64_t from = place.at - place.head;
+        const uint64_t end = place.at + place.length + place.tail;
+        // What a data file was longer than the disk is not known to be zeros.
+        const uint64_t known = place.blank ? from : data_ ? data_size_ : end;
+        if (known > from) {
+            const uint64_t rest = known < end ? known : end;
+            const auto zeros = qcow2::create_parts::write_zeros(storage, from, rest);
+            if (!zeros) return zeros;
+        }
+        return fill(storage, from, end, preallocation_);
+    }
+
+    /// As good as it can be done: something failed already.
+    void undo() {
+        static_cast<void>(qcow2::shrink(top_.file.storage, layout_.size, Heap{}));
+        if (data_ && data_->storage.size() > data_size_) {
+            static_cast<void>(data_->storage.resize(data_size_));
+        }
+    }
+
+    Top& top_;
+    const qcow2::Layout& layout_;
+    Preallocation preallocation_;
+    Disk chain_;
+    std::optional<File> data_;
+    uint64_t data_size_;
+};
+
+void shrink_qcow2(Top& top, const qcow2::Layout& layout, uint64_t size) {
+    auto data = data_file_of(top, layout);
+    expect(top, qcow2::shrink(top.file.storage, size, Heap{}));
+    if (!data || data->storage.size() <= size) return;
+    vdisk::Status shorter = data->storage.resize(size);
+    if (shorter) shorter = data->storage.flush();
+    if (!shorter) throw failure(data->origin.path, shorter.error());
+}
+
+uint64_t wanted_size(const Options& options, uint64_t current) {
+    const bool is_longer = options.size.starts_with('+');
+    const bool is_shorter = options.size.starts_with('-');
+    const uint64_t size =
+        size_of(is_longer || is_shorter ? options.size.substr(1) : options.size, "size");
+    if (!is_longer && !is_shorter) return size;
+    if (is_shorter) return size < current ? current - size : 0;
+    return current + size;  // both are below 2^63
+}
+
+int resize(const Options& options) {
+    const Preallocation preallocation = preallocation_of(options.preallocation);
+    static_cast<void>(wanted_size(options, 0));
+    Top top = open_top_for_writing(options.input);
+    const std::string& name = options.input.file;
+    if (top.format == Qcow::name) {
+        throw Failure{name + ": Image format driver does not support resize"};
+    }
+    const uint64_t current = size_of_image(top);
+    const uint64_t size = wanted_size(options, current);
+    if (size == 0) throw Failure{name + ": New image size must be positive"};
+    if (size >> 63 != 0) throw Failure{name + ": New image size is too large"};
+    if (size <= current && preallocation != Preallocation::off) {
+        throw Failure{name + ": Preallocation can only be used for growing images"};
+    }
+    if (size < current && !options.shrink) {
+        throw Failure{name +
+                      ": Use the --shrink option to perform a shrink operation (data beyond the "
+                      "new end is lost)"};
+    }
+    resize_image(top, options.input, size, preallocation);
+    if (!options.quiet) std::puts("Image resized.");
+    return 0;
+}
+
+}  // namespace
+
+Preallocation preallocation_of(const std::string& name) {
+    using enum Preallocation;
+    if (name == "off") return off;
+    if (name == "metadata") return metadata;
+    if (name == "falloc") return falloc;
+    if (name == "full") return full;
+    throw Failure{"Invalid preallocation mode '" + name + "'"};
+}
+
+void resize_image(Top& top, const Input& input, uint64_t size, Preallocation preallocation) {
+    if (!is_qcow2(top)) return resize_raw(top, size, preallocation);
+    const qcow2::Layout layout = layout_of(top);
+    if (size == layout.size) return;
+    if (size < layout.size) return shrink_qcow2(top, layout, size);
+    const bool raw_outside = (layout.autoclear & qcow2::autoclear::data_file_raw) != 0;
+    if (raw_outside && preallocation == Preallocation::off) {
+        preallocation = Preallocation::metadata;
+    }
+    Growth(top, input, layout, preallocation).run(size);
+}
+
+void add_resize(CLI::App& app, Command& run) {
+    auto options = std::make_shared<Options>();
+    CLI::App* cmd =
+        app.add_subcommand("resize", "Makes the disk of a raw or qcow2 image larger or smaller.");
+    cmd->add_option("FILE", options->input.file, "the image")->required();
+    cmd->add_option("SIZE", options->size, "the new size; +SIZE or -SIZE: by so much")->required();
+    options->input.add_to(*cmd, false);
+    cmd->add_option(
+           "--preallocation", options->preallocation,
+           "what of the new part gets its place at once: off (default), metadata, falloc,\n"
+           "full")
+        ->type_name("MODE");
+    cmd->add_flag("--shrink", options->shrink, "allow a smaller size");
+    cmd->add_flag("-q", options->quiet, "show nothing but errors");
+    cmd->footer(
+        "What is new reads as zeros, also where a backing file is longer. What is behind a "
+        "smaller\n"
+        "size is lost; file systems inside have to be made smaller before. A qcow2 image changes\n"
+        "in one step: a power cut leaves the old size or the new one.\n\n"
+        "Examples:\n"
+        "  vdisk resize disk.qcow2 +10G\n"
+        "  vdisk resize --shrink -f raw disk.raw 512M\n\n"
+        "Exit codes: 0 done, 1 failed.");
+    cmd->callback([options, &run] { run = [options] { return resize(*options); }; });
+}
+
+}  // namespace tool
