@@ -134,6 +134,15 @@ checked bad
 (cd ours && qemu-img create -q -f qcow2 -o lazy_refcounts=on dirty 8M &&
     sh -c "qemu-io -f qcow2 -c 'write -P 3 0 300k' -c flush -c 'sigraise 9' dirty; :") >/dev/null 2>&1
 checked dirty
+for change in "snapshot -c s" "resize" "amend -o lazy_refcounts=off" "bitmap --add"; do
+    cp ours/dirty ours/mended
+    last="$change"
+    case $change in resize) set -- mended 9M ;; bitmap*) set -- mended b ;; *) set -- mended ;; esac
+    # shellcheck disable=SC2086
+    (cd ours && "$TOOL" $change "$@" >/dev/null) || wrong "$change of a dirty image"
+    (cd ours && qemu-img check -q mended) || wrong "a dirty image is not sound after $change"
+done
+rm ours/mended
 (cd ours && cp a low && qemu-img snapshot -c s low && poke low $((0x20000 + 2 * 6)) '\000\001')
 checked low
 (cd ours && qemu-img convert -c -O qcow2 -o cluster_size=4k a packed)

@@ -199,7 +199,7 @@ int amend(const Options& options) {
     if (asks_for_help(options)) return print_help(options);
     if (options.input.file.empty()) throw Failure{"Expecting one image file name"};
     const Creation wanted(options.lists);
-    Top top = open_top_for_writing(options.input);
+    Top top = open_closed_for_writing(options.input);
     if (!is_qcow2(top)) refuse_format(top.format);
     refuse_unknown(wanted);
     const qcow2::Layout layout = layout_of(top);

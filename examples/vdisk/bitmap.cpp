@@ -139,7 +139,7 @@ vdisk::Status act(const Options& options, Top& top, const Action& action) {
 }
 
 int change(const Options& options) {
-    Top top = open_top_for_writing(options.input);
+    Top top = open_closed_for_writing(options.input);
     std::optional<Top> other;
     if (!options.source.file.empty()) other.emplace(open_top(options.source));
     rehearse(options, top, other);

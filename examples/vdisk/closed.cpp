@@ -2,6 +2,7 @@
 #include "closed.hpp"
 
 #include <vdisk/allocation/heap.hpp>
+#include <vdisk/disk/writable.hpp>
 #include <vdisk/format/qcow2/closed.hpp>
 
 namespace tool {
@@ -19,6 +20,12 @@ void add_closed(CLI::App& app, Input& input) {
 }
 
 bool is_qcow2(const Top& top) { return top.format == Qcow2::name; }
+
+Top open_closed_for_writing(const Input& input) {
+    Top top = open_top_for_writing(input);
+    expect(top, chain::recover(top.format, top.file.storage));
+    return top;
+}
 
 qcow2::Layout layout_of(const Top& top) {
     const auto image = qcow2::open_closed(top.file.storage, Heap{});

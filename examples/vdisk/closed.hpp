@@ -11,6 +11,10 @@ namespace tool {
 /// Adds FILE and -f: these commands look at that one file.
 void add_closed(CLI::App& app, Input& input);
 
+/// As open_top_for_writing; an image that was not closed cleanly is repaired, as whoever opens one
+/// to write has to do.
+Top open_closed_for_writing(const Input& input);
+
 [[nodiscard]] bool is_qcow2(const Top& top);
 
 /// Of the qcow2 image in `top`; throws Failure.

@@ -2,7 +2,6 @@
 // vdisk info: what an image says about itself. Opens no other file unless asked to.
 #include <cinttypes>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 
 #include <vdisk/format/qcow2/bitmap.hpp>
@@ -10,6 +9,7 @@
 #include <vdisk/text/tree.hpp>
 
 #include "opening.hpp"
+#include "snapshot_list.hpp"
 #include "status.hpp"
 
 namespace tool {
@@ -174,32 +174,12 @@ void print_json(text::Json& out, const Subject& subject) {
     out.close('}');
 }
 
-std::string local_time(uint32_t date_sec) {
-    const std::time_t date = date_sec;
-    std::tm fields{};
-    char line[32] = "";
-    if (::localtime_r(&date, &fields) != nullptr) {
-        std::strftime(line, sizeof line, "%Y-%m-%d %H:%M:%S", &fields);
-    }
-    return line;
-}
-
 void print_snapshots(const Subject& subject) {
     const auto* layout = subject.qcow2_layout();
     if (layout == nullptr || layout->snapshots == 0) return;
-    std::printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
-                "VM CLOCK", "ICOUNT");
+    print_snapshot_heading();
     each_snapshot(subject, [&](const qcow2::Snapshot& s) {
-        const uint64_t clock = s.vm_clock_nsec / second;
-        const uint64_t msec = s.vm_clock_nsec / 1'000'000 % 1000;
-        char time[48];
-        std::snprintf(time, sizeof time, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64,
-                      clock / 3600, clock / 60 % 60, clock % 60, msec);
-        const std::string icount = s.icount == ~uint64_t{0} ? "" : std::to_string(s.icount);
-        std::printf("%-9s %-16s %8s%20s%13s%11s\n", text::printable(subject.text(s.id)).c_str(),
-                    text::printable(subject.text(s.name)).c_str(),
-                    text::human_size(s.vm_state_size).c_str(), local_time(s.date_sec).c_str(), time,
-                    icount.c_str());
+        print_snapshot(s, subject.text(s.id), subject.text(s.name));
     });
 }
 

@@ -7,8 +7,8 @@
 #include <vdisk/format/qcow2/amend.hpp>
 #include <vdisk/io/runs.hpp>
 
+#include "closed.hpp"
 #include "interrupt.hpp"
-#include "opening.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "source.hpp"
@@ -166,7 +166,7 @@ void copy_differences(const Options& options, Top& top) {
 
 int rebase(const Options& options) {
     check(options);
-    Top top = open_top_for_writing(options.input);
+    Top top = open_closed_for_writing(options.input);
     const std::string name = options.backing_file.value_or("");
     if (top.format != Qcow2::name) {
         throw Failure{options.input.file + ": Could not change the backing file to '" + name +

@@ -26,16 +26,10 @@ struct Options {
     bool quiet = false;
 };
 
-vdisk::Status reserve(const Storage& file, uint64_t at, uint64_t end) {
-    if (at >= end) return {};
-    const int failed =
-        ::posix_fallocate(file.descriptor(), static_cast<off_t>(at), static_cast<off_t>(end - at));
-    return failed == 0 ? vdisk::Status{} : vdisk::detail::os_error(failed, "file: no room for it");
-}
-
 /// Keeps room for [at, end), which reads as zeros.
 vdisk::Status fill(Storage& file, uint64_t at, uint64_t end, Preallocation preallocation) {
-    if (preallocation == Preallocation::falloc) return reserve(file, at, end);
+    if (preallocation == Preallocation::falloc)
+        return at < end ? file.reserve(at, end - at) : vdisk::Status{};
     if (preallocation == Preallocation::full) {
         return qcow2::create_parts::write_zeros(file, at, end);
     }
@@ -178,7 +172,7 @@ uint64_t wanted_size(const Options& options, uint64_t current) {
 int resize(const Options& options) {
     const Preallocation preallocation = preallocation_of(options.preallocation);
     static_cast<void>(wanted_size(options, 0));
-    Top top = open_top_for_writing(options.input);
+    Top top = open_closed_for_writing(options.input);
     const std::string& name = options.input.file;
     if (top.format == Qcow::name) {
         throw Failure{name + ": Image format driver does not support resize"};

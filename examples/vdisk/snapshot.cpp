@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 // vdisk snapshot: lists, takes, applies and deletes the internal snapshots of an image.
-#include <cinttypes>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 
 #include <vdisk/format/qcow2/snapshots.hpp>
 #include <vdisk/text/printable.hpp>
 
 #include "closed.hpp"
+#include "snapshot_list.hpp"
 
 namespace tool {
 
@@ -23,40 +22,17 @@ struct Options {
     bool quiet = false;
 };
 
-std::string local_time(uint32_t date_sec) {
-    const std::time_t date = date_sec;
-    std::tm fields{};
-    char line[32] = "";
-    if (::localtime_r(&date, &fields) != nullptr) {
-        std::strftime(line, sizeof line, "%Y-%m-%d %H:%M:%S", &fields);
-    }
-    return line;
-}
-
-void print(const Top& top, const qcow2::Snapshot& s) {
-    const uint64_t msec = s.vm_clock_nsec / 1'000'000;
-    char clock[48];
-    std::snprintf(clock, sizeof clock, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64,
-                  msec / 3'600'000, msec / 60'000 % 60, msec / 1000 % 60, msec % 1000);
-    const std::string icount = s.icount == ~uint64_t{0} ? "" : std::to_string(s.icount);
-    std::printf("%-9s %-16s %8s%20s%13s%11s\n", text::printable(text_in(top, s.id)).c_str(),
-                text::printable(text_in(top, s.name)).c_str(),
-                text::human_size(s.vm_state_size).c_str(), local_time(s.date_sec).c_str(), clock,
-                icount.c_str());
-}
-
 int list(const Options& options) {
     const Top top = open_top(options.input);
     if (!is_qcow2(top)) return 0;
     const qcow2::Layout layout = layout_of(top);
     if (layout.snapshots == 0 || options.quiet) return 0;
-    std::printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
-                "VM CLOCK", "ICOUNT");
-    expect(top, qcow2::each_snapshot(top.file.storage, layout,
-                                     [&](const qcow2::Snapshot& s) -> vdisk::Status {
-                                         print(top, s);
-                                         return {};
-                                     }));
+    print_snapshot_heading();
+    expect(top, qcow2::each_snapshot(
+                    top.file.storage, layout, [&](const qcow2::Snapshot& s) -> vdisk::Status {
+                        print_snapshot(s, text_in(top, s.id), text_in(top, s.name));
+                        return {};
+                    }));
     return 0;
 }
 
@@ -92,7 +68,7 @@ vdisk::Status act(const Options& options, Top& top) {
 }
 
 int change(const Options& options) {
-    Top top = open_top_for_writing(options.input);
+    Top top = open_closed_for_writing(options.input);
     const char* verb = options.action == 'a'   ? "apply"
                        : options.action == 'c' ? "create"
                                                : "delete";
