@@ -4,6 +4,7 @@
 
 #include <vdisk/disk/any_writer.hpp>
 #include <vdisk/disk/open.hpp>
+#include <vdisk/format/qcow2/bitmaps.hpp>
 #include <vdisk/format/qcow2/repair.hpp>
 
 namespace vdisk {
@@ -107,11 +108,23 @@ Status recover(std::string_view format, S& storage) {
     return repaired ? Status{} : Status(repaired.error());
 }
 
+// Bitmaps that record stay, and say "written" of the whole disk. Where that cannot be, the writer
+// declares them void.
+template <WritableStorage S>
+Status keep_bitmaps(std::string_view format, S& storage) {
+    if (format != Qcow2::name) return {};
+    const auto image = qcow2::open_closed(storage, Heap{});
+    if (!image || !qcow2::bitmaps_valid(image->layout)) return {};
+    const Status kept = qcow2::mark_recording_dirty(storage, Heap{});
+    return !kept && kept.error().code == Errc::io ? kept : Status{};
+}
+
 }  // namespace chain
 
 /// Opens `top` to be written, and the chain it stands on to be read, as open_chain does. The gate
 /// is asked for an external data file with Use::write. `top.storage` must be open for writing. An
-/// image marked dirty is repaired first; one marked corrupt is refused.
+/// image marked dirty is repaired first; one marked corrupt is refused. Bitmaps that record say
+/// "written" of the whole disk from then on.
 template <class W, class I, class Origin, class S, Gate<S> G, class... A>
 Result<WritableDisk<W, I, Origin>> open_writable(Opened<S, Origin> top, G& gate,
                                                  const ChainOptions& options,
@@ -120,6 +133,7 @@ Result<WritableDisk<W, I, Origin>> open_writable(Opened<S, Origin> top, G& gate,
     if (!format) return format.error();
     if (!options.snapshot.empty()) return invalid("open: snapshots are not written");
     if (Status sound = chain::recover(*format, top.storage); !sound) return sound.error();
+    if (Status kept = chain::keep_bitmaps(*format, top.storage); !kept) return kept.error();
     auto writer = W::open(*format, std::move(top.storage), options.open, allocation...);
     if (!writer) return writer.error();
     const Status data = chain::attach_data_file(*writer, gate, top.origin, Reference::Use::write);

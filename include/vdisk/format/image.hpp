@@ -60,7 +60,7 @@ struct Placement {
 ///
 /// `place(at, length)` gives at most `length` bytes a home; `commit(at, placement)` makes a fresh
 /// one visible and is told of every other once its bytes are written. `flush` makes all of it
-/// durable.
+/// durable. An image may have `cancel(at, placement)`, which takes a fresh one back instead.
 template <class I>
 concept WritableImage = Image<I> &&
     requires(I& i, uint64_t at, uint64_t length, const Placement& placement) {

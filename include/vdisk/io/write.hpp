@@ -79,7 +79,10 @@ Status write(I& image, uint64_t at, Bytes in, MutBytes scratch, Below&& below = 
         const Result<Placement> p = image.place(at, in.size());
         if (!p) return p.error();
         const Bytes piece = in.first(static_cast<size_t>(p->length));
-        if (const Status put = io::put(image, at, *p, piece, scratch, below); !put) return put;
+        if (const Status put = io::put(image, at, *p, piece, scratch, below); !put) {
+            if constexpr (requires { image.cancel(at, *p); }) image.cancel(at, *p);
+            return put;
+        }
         if (const Status shown = image.commit(at, *p); !shown) return shown;
         at += piece.size();
         in = in.subspan(piece.size());

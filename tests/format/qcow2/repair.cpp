@@ -2,6 +2,7 @@
 // Damage of every kind: repair ends, leaves nothing, keeps what the guest can still see, and may be
 // cut short.
 #include <vdisk/format/qcow2/repair.hpp>
+#include <vdisk/format/qcow2/snapshots.hpp>
 
 #include "support/operations.hpp"
 
@@ -115,10 +116,149 @@ TEST_CASE("qcow2: repair of leaks touches nothing else", "[qcow2][repair]") {
     CHECK(is_clean(file));
 
     set_be16(file, refcount_at(image, leaked, 9), 3);
-    set_be16(file, refcount_at(image, 5, 9), 0);
+    set_be64(file, image.l1_at, get_be64(file, image.l1_at) ^ uint64_t{1} << 63);
     report = mend(file, Repair::leaks);
     CHECK(report.leaks_fixed() == 1);
     CHECK(report.after.corruptions == report.before.corruptions);
+}
+
+TEST_CASE("qcow2: repair of leaks leaves what only a full repair can tell", "[qcow2][repair]") {
+    const Built image = build(lively(12));
+    const uint64_t entry = image.entry_at.begin()->second;
+    const auto refuse = [&](const char* name, const auto& inflict) {
+        CAPTURE(name);
+        File file = image.file;
+        inflict(file);
+        GrowableMemory memory(file);
+        const auto report = qcow2::repair(memory, Repair::leaks, Heap{});
+        REQUIRE(!report);
+        CHECK(report.error().code == Errc::corrupt);
+        CHECK(report.error().what == qcow2::rebuild_needed);
+        CHECK(std::ranges::equal(memory.bytes(), file));
+    };
+    refuse("guest data as refcounts", [&](File& f) {
+        set_be64(f, image.refcount_table_at + 8, get_be64(f, entry) & qcow2::entry::offset_mask);
+        f.resize(f.size() / 4096 * 4096 + (2048 * 4096));
+    });
+    refuse("a refcount of 0", [&](File& f) { set_be16(f, refcount_at(image, 5, 12), 0); });
+    refuse("an unaligned block", [&](File& f) { set_be64(f, image.refcount_table_at + 8, 0x200); });
+
+    // What a bad pointer led to has leaked, but is not lost.
+    File file = image.file;
+    set_be64(file, image.l1_at, get_be64(file, image.l1_at) | 0x200);
+    const File bad = file;
+    CHECK(mend(file, Repair::leaks).after.leaks > 10);
+    CHECK(file == bad);
+    mend(file, Repair::all);
+    CHECK(file == image.file);
+}
+
+TEST_CASE("qcow2: refcounts are not written into anything else", "[qcow2][repair]") {
+    const Built image = build(lively(9));
+    File file = image.file;
+    // The block for clusters that do not exist yet is guest data.
+    for (const auto& [guest, at] : image.entry_at) {
+        const uint64_t e = get_be64(file, at);
+        if ((e & qcow2::entry::compressed) != 0 || (e & qcow2::entry::offset_mask) == 0) continue;
+        set_be64(file, image.refcount_table_at, e & qcow2::entry::offset_mask);
+        break;
+    }
+    GrowableMemory memory(file);
+    const auto opened = qcow2::open_closed(memory, Heap{});
+    REQUIRE(opened);
+    auto census = qcow2::make_census(*opened, 4, 0, Heap{});
+    REQUIRE(census);
+    REQUIRE(qcow2::repairing::look(*opened, *census));
+    using qcow2::repairing::Direction;
+    for (const Direction direction : {Direction::up, Direction::down}) {
+        CHECK(qcow2::repairing::write_refcounts(memory, *opened, *census, direction));
+        const uint64_t block = get_be64(file, image.refcount_table_at);
+        CHECK(std::ranges::equal(memory.bytes().subspan(block, 512),
+                                 std::span(file).subspan(block, 512)));
+    }
+}
+
+TEST_CASE("qcow2: repair undoes a flipped bit of an entry", "[qcow2][repair]") {
+    struct Shape {
+        unsigned bits;
+        uint32_t version;
+        bool extended, shared, data_file;
+    };
+    for (const auto& [bits, version, extended, shared, data_file] :
+         {Shape{12, 3, false, false, false},
+          {12, 2, false, false, false},
+          {14, 3, true, false, false},
+          {12, 3, false, true, false},
+          {12, 3, false, false, true}}) {
+        Qcow2Spec spec = lively(bits, version, extended);
+        if (data_file) {
+            spec.data_file = true;
+            spec.extensions = {{0x44415441, "data"}};
+            spec.clusters = mixture(96, 3, {Fill::data, Fill::zero});
+            spec.snapshots.clear();
+        }
+        const Built image = build(spec);
+        File whole = image.file;
+        if (shared) {  // L2 tables and clusters that two states have
+            GrowableMemory memory(whole);
+            REQUIRE(qcow2::take_snapshot(memory, {.name = "shared"}, Heap{}));
+            whole.assign(memory.bytes().begin(), memory.bytes().end());
+        }
+        REQUIRE(is_clean(whole));
+        const uint64_t l1_at = get_be64(whole, 40);
+        std::vector<uint64_t> entries{l1_at};
+        const uint64_t table = get_be64(whole, l1_at) & qcow2::entry::offset_mask;
+        for (uint64_t i = 0; i < 100; i += 1 + i % 3) {
+            const uint64_t at = table + i * (extended ? 16 : 8);
+            if ((get_be64(whole, at) & qcow2::entry::compressed) == 0) entries.push_back(at);
+        }
+        REQUIRE(entries.size() > 20);
+        for (const uint64_t at : entries) {
+            // The lowest bit of an L2 entry has a meaning.
+            for (unsigned bit = at == l1_at ? 0 : 1; bit < bits; ++bit) {
+                File file = whole;
+                set_be64(file, at, get_be64(file, at) ^ uint64_t{1} << bit);
+                CAPTURE(bits, version, shared, data_file, at - table, bit, get_be64(whole, at));
+                REQUIRE(!is_clean(file));
+                CHECK(mend(file, Repair::all).after.is_clean());
+                REQUIRE(file == whole);
+            }
+        }
+    }
+}
+
+TEST_CASE("qcow2: repair does not believe every unaligned entry", "[qcow2][repair]") {
+    const Built image = build(lively(12));
+    const uint64_t entry = image.entry_at.begin()->second;
+    const auto mended = [&](uint64_t at, uint64_t value) {
+        File file = image.file;
+        set_be64(file, at, value);
+        CHECK(mend(file, Repair::all).after.is_clean());
+        CHECK(is_clean(file));
+        return get_be64(file, get_be64(file, 40)) == 0;
+    };
+    const uint64_t block = get_be64(image.file, image.refcount_table_at);
+    const uint64_t data = get_be64(image.file, entry) & qcow2::entry::offset_mask;
+    CHECK(mended(image.l1_at, image.l1_at | 0x200));      // a table of another kind
+    CHECK(mended(image.l1_at, block | 0x200));            // refcounts
+    CHECK(mended(image.l1_at, data | 0x200));             // no table: guest data is none
+    CHECK(mended(image.l1_at, image.file.size() + 512));  // nothing
+    // What others refer to often enough is theirs.
+    File file = image.file;
+    const uint64_t table = get_be64(file, image.l1_at) & qcow2::entry::offset_mask;
+    for (uint64_t i = 0; i < 512; ++i) {
+        const uint64_t at = table + i * 8;
+        const uint64_t host = get_be64(file, at) & qcow2::entry::offset_mask;
+        if (at == entry || (get_be64(file, at) & qcow2::entry::compressed) != 0 || host == 0) {
+            continue;
+        }
+        set_be64(file, entry, host | 0x200 | qcow2::entry::copied);
+        CHECK(mend(file, Repair::all).after.is_clean());
+        CHECK((get_be64(file, at) & qcow2::entry::offset_mask) == host);
+        const uint64_t fresh = get_be64(file, get_be64(file, 40)) & qcow2::entry::offset_mask;
+        CHECK(get_be64(file, fresh + (entry - table)) == qcow2::entry::zero);
+        break;
+    }
 }
 
 TEST_CASE("qcow2: repair that is cut short is done again", "[qcow2][repair][power_cut]") {

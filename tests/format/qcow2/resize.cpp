@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // Disks made larger and smaller: contents, what a longer backing file must not show, power cuts.
 #include <vdisk/format/qcow2/resize.hpp>
+#include <vdisk/format/qcow2/snapshots.hpp>
 
 #include "support/operations.hpp"
 
@@ -109,6 +110,34 @@ TEST_CASE("qcow2: a disk that grows shows no more of its backing file", "[qcow2]
             }
         }
     }
+}
+
+TEST_CASE("qcow2: a disk does not grow into the table of a snapshot", "[qcow2][resize]") {
+    Qcow2Spec spec = lively(9);
+    spec.snapshots.clear();
+    const Built image = build(spec);
+    GrowableMemory memory(image.file);
+    REQUIRE(qcow2::take_snapshot(memory, {.name = "s"}, Heap{}));
+    File file(memory.bytes().begin(), memory.bytes().end());
+    // The disk has the table of the snapshot, but sees only the first entry.
+    set_be64(file, 40, get_be64(file, get_be64(file, 64)));
+    set_be32(file, 36, 1);
+    set_be64(file, 24, 64 * 512);
+    GrowableMemory sound(file);
+    REQUIRE(qcow2::repair(sound, qcow2::Repair::all, Heap{}));
+    file.assign(sound.bytes().begin(), sound.bytes().end());
+    REQUIRE(is_clean(file));
+    // A rebuild would have given the disk a table of its own.
+    REQUIRE(get_be64(file, 40) == get_be64(file, get_be64(file, 64)));
+    const auto before = contents(file);
+    REQUIRE(before);
+    REQUIRE((*before)[1] == image.guest.bytes);
+    const File grown = resized(file, 96 * 512);
+    CHECK(is_clean(grown));
+    CHECK((*contents(grown))[1] == image.guest.bytes);
+    File wanted = (*before)[0];
+    wanted.resize(96 * 512);
+    CHECK((*contents(grown))[0] == wanted);
 }
 
 TEST_CASE("qcow2: sizes that are refused", "[qcow2][resize]") {

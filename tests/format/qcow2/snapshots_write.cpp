@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // Taking, applying and deleting snapshots: contents, power cuts, I/O errors, and what QEMU says.
+#include <vdisk/format/qcow2/amend.hpp>
+#include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/format/qcow2/resize.hpp>
 #include <vdisk/format/qcow2/snapshots.hpp>
 
 #include "support/operations.hpp"
@@ -79,6 +82,77 @@ TEST_CASE("qcow2: a snapshot brings its disk size back", "[qcow2][snapshot][rewr
     CHECK((*seen)[0].size() == 200 * 512);
     CHECK((*seen)[0] == image.snapshots[0].bytes);
     CHECK(is_clean(applied));
+}
+
+TEST_CASE("qcow2: snapshots that do not say how large they are", "[qcow2][snapshot][rewrite]") {
+    for (const uint32_t version : {2u, 3u}) {
+        for (const uint32_t extra : {0u, 8u}) {
+            CAPTURE(version, extra);
+            Qcow2Spec spec = lively(9, version);
+            spec.snapshots[0].extra = extra;
+            const Built image = build(spec);
+            const auto whole = contents(image.file);
+            REQUIRE(whole);
+            REQUIRE(is_clean(image.file) == (version == 2));
+            File file = image.file;
+            if (version == 2) {
+                const auto upgrade = [](auto& s) { return qcow2::upgrade(s, Heap{}); };
+                file = after(file, upgrade);
+                CHECK(file[7] == byte{3});
+                CHECK(is_clean(file));
+                CHECK(*contents(file) == *whole);
+                CHECK(cut_everywhere(image.file, upgrade) > 20);
+            }
+            CHECK(is_clean(after(file, take)));
+            // The size of the disk is not that of the snapshot any more, although the L1 table has
+            // room.
+            const uint64_t size = image.guest.bytes.size() + 512;
+            file = after(file, [&](auto& s) { return qcow2::grow(s, size, 0, Heap{}); });
+            CHECK(is_clean(file));
+            Contents wanted = *whole;
+            wanted[0].resize(size);
+            CHECK(*contents(file) == wanted);
+            CHECK((*contents(after(file, apply)))[0] == wanted[1]);
+        }
+    }
+}
+
+TEST_CASE("qcow2: snapshots of a disk of no bytes", "[qcow2][snapshot][rewrite]") {
+    GrowableMemory memory;
+    REQUIRE(qcow2::create(memory, {.size = 0}));
+    REQUIRE(qcow2::take_snapshot(memory, {.name = "first"}, Heap{}));
+    File file(memory.bytes().begin(), memory.bytes().end());
+    set_be64(file, get_be64(file, 64), 0);
+    set_be32(file, get_be64(file, 64) + 8, 0);
+    REQUIRE(at_most_leaks(file));
+    const auto count = [](const File& f) {
+        const auto seen = contents(f);
+        return seen ? seen->size() : 0;
+    };
+    for (const uint64_t nowhere : {uint64_t{0}, uint64_t{1} << 30}) {
+        set_be64(file, get_be64(file, 64), nowhere);
+        CAPTURE(nowhere);
+        REQUIRE(at_most_leaks(file));
+        File lost = file;
+        set_be32(lost, 56, 0);  // no refcount table
+        const File mended = after(lost, [](auto& s) -> Status {
+            const auto report = qcow2::repair(s, qcow2::Repair::all, Heap{});
+            if (!report) return report.error();
+            return {};
+        });
+        CHECK(is_clean(mended));
+        CHECK(count(mended) == 2);
+        const auto grow = [](auto& s) { return qcow2::grow(s, 1_MiB, 0, Heap{}); };
+        const File grown = after(file, grow);
+        CHECK(is_clean(grown));
+        CHECK((*contents(grown))[0].size() == 1_MiB);
+        CHECK((*contents(grown))[1].empty());
+        CHECK(count(after(file, take)) == 3);
+        CHECK(count(after(file, forget)) == 1);
+        CHECK((*contents(after(grown, apply)))[0].empty());
+    }
+    set_be64(file, get_be64(file, 64), 77);
+    CHECK(!at_most_leaks(file));
 }
 
 TEST_CASE("qcow2: what cannot be done to snapshots changes nothing", "[qcow2][snapshot][rewrite]") {

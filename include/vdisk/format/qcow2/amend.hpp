@@ -4,6 +4,7 @@
 #pragma once
 
 #include <vdisk/format/qcow2/header.hpp>
+#include <vdisk/format/qcow2/rewrite.hpp>
 
 namespace vdisk::qcow2 {
 
@@ -95,12 +96,21 @@ Status set_refcount_updates(S& storage, RefcountUpdates updates, A allocation) {
     return first->store(storage, {});
 }
 
-/// Makes an image of version 2 one of version 3; any other stays as it is.
+/// Makes an image of version 2 one of version 3; any other stays as it is. Snapshots that do not
+/// say how large their disk is do so afterwards; an image that has some must be sound.
 template <WritableStorage S, Allocation A>
 Status upgrade(S& storage, A allocation) {
-    auto first = amending::load(storage, std::move(allocation));
+    auto first = amending::load(storage, allocation);
     if (!first) return first.error();
     if (first->layout().version >= 3) return {};
+    const auto sized = have_sizes(storage, first->layout());
+    if (!sized) return sized.error();
+    if (!*sized) {
+        const Status mended = rewrite(storage, same_state(first->layout()), allocation, NoGuest{});
+        if (!mended) return mended;
+        first = amending::load(storage, std::move(allocation));
+        if (!first) return first.error();
+    }
     first->header.version = 3;
     // Nobody kept bitmaps up to date while the version could not have them.
     return first->store(storage, {.bitmaps = BitmapDirectory{}});

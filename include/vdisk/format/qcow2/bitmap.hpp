@@ -142,4 +142,37 @@ Status each_bitmap(const S& storage, const Layout& layout, Visit&& visit) {
     return {};
 }
 
+/// True if the bitmap says without clusters that all of the disk was written. Tables that are
+/// longer than 4 MiB are not looked at and do not count as such.
+template <Storage S>
+Result<bool> is_all_dirty(const S& storage, const Bitmap& bitmap) {
+    if (bitmap.table_entries > 4_MiB / 8) return false;
+    std::array<byte, 512> piece{};
+    for (uint64_t done = 0; done < bitmap.table_entries; done += piece.size() / 8) {
+        uint64_t count = bitmap.table_entries - done;
+        if (count > piece.size() / 8) count = piece.size() / 8;
+        const Status got = storage.read(bitmap.table_at + done * 8,
+                                        MutBytes(piece).first(static_cast<size_t>(count * 8)));
+        if (!got) return got.error();
+        for (uint64_t i = 0; i < count; ++i) {
+            if (load_be64(piece.data() + i * 8) != 1) return false;
+        }
+    }
+    return true;
+}
+
+/// True if the bitmaps stay right whatever is written: those that record say "written" of all.
+template <Storage S>
+bool bitmaps_outlive_writes(const S& storage, const Layout& layout) {
+    bool outlive = bitmaps_valid(layout);
+    const Status walked = each_bitmap(storage, layout, [&](const Bitmap& bitmap) -> Status {
+        if ((bitmap.flags & bitmap_flag::automatic) == 0) return {};
+        if ((bitmap.flags & bitmap_flag::in_use) != 0) return {};
+        const auto all = is_all_dirty(storage, bitmap);
+        outlive = outlive && all && *all;
+        return {};
+    });
+    return outlive && walked;
+}
+
 }  // namespace vdisk::qcow2

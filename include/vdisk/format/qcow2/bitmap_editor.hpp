@@ -6,6 +6,7 @@
 #include <vdisk/format/qcow2/bitmap_bits.hpp>
 #include <vdisk/format/qcow2/clusters.hpp>
 #include <vdisk/format/qcow2/header.hpp>
+#include <vdisk/format/qcow2/plan.hpp>
 #include <vdisk/format/qcow2/snapshot.hpp>
 #include <vdisk/format/qcow2/stream.hpp>
 #include <vdisk/storage/borrowed.hpp>
@@ -36,7 +37,8 @@ class BitmapEditor {
 public:
     static constexpr CacheShape cache{.page_bits = 12, .count_bits = 4};
 
-    /// Opens an image that can have bitmaps. Those that a writer did not keep up to date are lost:
+    /// Opens an image that can have bitmaps; one in which check_image() finds more than leaks is
+    /// refused. Those that a writer did not keep up to date are lost:
     /// they are not found, and their clusters stay in use until the image is repaired.
     static Result<BitmapEditor> open(S& storage, A allocation) {
         auto first = FirstCluster<A>::load(storage, allocation);
@@ -54,6 +56,11 @@ public:
             if (Status cleared = first->store(storage, {}); !cleared) return cleared.error();
             return open(storage, std::move(allocation));
         }
+        // What the refcounts call free must be free.
+        const auto image = open_closed(storage, allocation);
+        if (!image) return image.error();
+        Status sound = rewriting::refuse_unsound(*image, same_state(image->layout), allocation);
+        if (!sound) return sound.error();
         auto tables = Tables::make(Borrowed<S>(storage), cache, allocation);
         if (!tables) return tables.error();
         BitmapEditor out(storage, layout, *std::move(tables), std::move(allocation));

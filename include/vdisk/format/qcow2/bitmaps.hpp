@@ -150,6 +150,37 @@ Status set_recording(S& storage, std::string_view name, Recording recording, A a
     return done;
 }
 
+/// Makes every bitmap that records say "written" of the whole disk: what stays right whatever is
+/// written now. For a writer that does not follow the guest bit by bit, before it begins.
+template <WritableStorage S, Allocation A>
+Status mark_recording_dirty(S& storage, A allocation) {
+    for (;;) {
+        auto editor = BitmapEditor<S, A>::open(storage, allocation);
+        if (!editor) return editor.error();
+        std::optional<BitmapPlace> next;
+        const Status walked = editor->each([&](const BitmapPlace& place) -> Status {
+            constexpr uint32_t both = bitmap_flag::automatic | bitmap_flag::in_use;
+            if (next || (place.bitmap.flags & both) != bitmap_flag::automatic) return {};
+            const auto all = is_all_dirty(storage, place.bitmap);
+            if (!all) return all.error();
+            if (!*all) next = place;
+            return {};
+        });
+        if (!walked || !next) return walked;
+        const uint64_t entries = next->bitmap.table_entries;
+        if (entries > 4_MiB / 8) return fail(Errc::limit, "qcow2: bitmap is too large to be kept");
+        const auto table = editor->allocate(entries * 8);
+        if (!table) return table.error();
+        Stream<S> stream(storage, *table);
+        for (uint64_t i = 0; i < entries; ++i) {
+            if (Status put = stream.put_be64(1); !put) return put;
+        }
+        if (Status put = stream.finish(); !put) return put;
+        Status replaced = bitmap_parts::replace_table(*editor, *next, *table);
+        if (!replaced) return replaced;
+    }
+}
+
 namespace bitmap_parts {
 
 inline void set_bits(MutBytes bytes, uint64_t first, uint64_t end) {

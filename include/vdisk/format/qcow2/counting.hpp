@@ -50,7 +50,7 @@ public:
         uint64_t end = layout_.snapshots_at;
         Status walked = each_snapshot(tables_.storage(), layout_, [&](const Snapshot& s) -> Status {
             if (s.extra_size < 16 && layout_.version >= 3) {
-                tell("qcow2: snapshot without its disk size", s.extra_size, end + 36);
+                tell(lacks_disk_size, s.extra_size, end + 36);
             }
             if (!layout_.has_data_file && !is_l1(layout_, s.l1)) {
                 tell("qcow2: L1 table of a snapshot is unaligned or larger than 32 MiB", s.l1.at,

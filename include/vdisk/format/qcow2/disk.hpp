@@ -90,6 +90,8 @@ inline constexpr uint32_t feature_names = 0x6803F857;
 inline constexpr uint32_t bitmaps = 0x23852875;
 inline constexpr uint32_t encryption = 0x0537BE77;
 inline constexpr uint32_t data_file = 0x44415441;
+/// Ours, and passed over by everybody: room that holds nothing ("VDSP").
+inline constexpr uint32_t spacer = 0x56445350;
 }  // namespace extension
 
 /// One row of the feature name table.

@@ -14,7 +14,7 @@ namespace vdisk::qcow2 {
 
 /// Holds the place of extensions that stand further back while they are moved. A program that does
 /// not know it passes over it, as over any other.
-inline constexpr uint32_t spacer_extension = 0x56445350;
+inline constexpr uint32_t spacer_extension = extension::spacer;
 
 /// A first cluster in memory; `used` bytes of it mean something.
 struct Composed {

@@ -3,81 +3,40 @@
 // What is written first, and what after a flush, is in README.md of this folder.
 #pragma once
 
+#include <vdisk/format/qcow2/changing.hpp>
 #include <vdisk/format/qcow2/guard.hpp>
-#include <vdisk/format/qcow2/image.hpp>
 #include <vdisk/format/qcow2/slot.hpp>
 
 namespace vdisk::qcow2 {
 
 /// Base of Writer.
 template <WritableStorage S, Allocation A, Codec C, class T = StagedMetadata<S, A>>
-class Linker : public Image<S, A, C, T> {
-    using Base = Image<S, A, C, T>;
+class Linker : public Changing<S, A, C, T> {
+    using Base = Changing<S, A, C, T>;
 
 public:
+    using Base::layout;
     using typename Base::Tables;
 
-    using Base::layout;
-    using Base::storage;
-    [[nodiscard]] S& storage() { return this->tables().data(); }
-
 protected:
+    using Base::clusters;
+    using Base::damaged;
+
     /// A slot, and what it means from the guest address asked for to the end of its cluster.
     struct State {
         Slot slot;
         Extent extent;
     };
 
-    explicit Linker(Base base) : Base(std::move(base)) {}
+    explicit Linker(Image<S, A, C, T> image) : Base(std::move(image)) {}
 
     [[nodiscard]] uint64_t cluster_size() const { return layout().cluster_size(); }
     [[nodiscard]] uint64_t in_cluster(uint64_t at) const { return at & (cluster_size() - 1); }
     [[nodiscard]] bool has_backing() const { return layout().backing_file.length > 0; }
-    [[nodiscard]] Clusters<Tables> clusters() {
-        return {this->tables(), this->layout_mut(), space_};
-    }
-    [[nodiscard]] Space& space() { return space_; }
 
     /// End of the guest range that the L2 table of `at` maps.
     [[nodiscard]] uint64_t end_of_table(uint64_t at) const {
         return (at | ((uint64_t{1} << layout().l1_shift()) - 1)) + 1;
-    }
-
-    /// To be called before anything changes. What the specification wants first: features that
-    /// only a writer who knows them may keep are cleared.
-    Status begin() {
-        if (!broken_) return broken_;
-        if (begun_) return {};
-        Layout& checked = this->layout_mut();
-        if (checked.has_data_file && !this->tables().has_data()) {
-            return fail(Errc::not_found, "qcow2: the external data file is not attached");
-        }
-        const uint64_t end = blocks(this->file().size(), checked.cluster_bits);
-        if (Status whole = clusters().grow_to(end); !whole) return whole;
-        if (checked.has_data_file && storage().size() < checked.size) {
-            if (Status grown = storage().resize(checked.size); !grown) return grown;
-        }
-        const uint64_t kept = checked.autoclear & autoclear::data_file_raw;
-        if (kept != checked.autoclear) {
-            Status put =
-                this->tables().put_be64(offsetof(Header, autoclear_features), kept, Stage::root);
-            if (put) put = this->tables().flush();
-            if (!put) return put;
-            checked.autoclear = kept;
-        }
-        begun_ = true;
-        return {};
-    }
-
-    /// The image contradicts itself: says so in its header and writes nothing more.
-    Status damaged(Error error) {
-        broken_ = error;
-        if (layout().version < 3) return error;
-        const uint64_t bits = layout().incompatible | incompatible::corrupt;
-        Status put =
-            this->tables().put_be64(offsetof(Header, incompatible_features), bits, Stage::root);
-        if (put) static_cast<void>(this->tables().flush());
-        return error;
     }
 
     /// The slot of `at`, checked; an empty one where there is no L2 table.
@@ -290,10 +249,7 @@ private:
         return {};
     }
 
-    Space space_;
     Guard guard_;
-    Status broken_;
-    bool begun_ = false;
 };
 
 }  // namespace vdisk::qcow2

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
-// Replaces entries of L1 and L2 tables that cannot be right, in place. Nothing is guessed: what a
-// pointer leads nowhere for becomes zeros, and bits that must not be set are cleared.
+// Replaces entries of L1 and L2 tables that cannot be right, in place. Bits that must not be set
+// are cleared. A pointer into a cluster leads to its beginning, if the refcounts say that a
+// reference to it is missing. What a pointer leads nowhere for becomes zeros.
 #pragma once
 
 #include <vdisk/format/qcow2/first_sector.hpp>
@@ -13,8 +14,14 @@ namespace mending {
 template <WritableStorage S, Allocation A>
 class Mend {
 public:
-    Mend(S& storage, const Closed<S, A>& image, Counters<A>& marks, TableSet<A>& tables)
-        : storage_(storage), image_(image), layout_(image.layout), marks_(marks), tables_(tables) {}
+    Mend(S& storage, const Closed<S, A>& image, const Census<A>& census, Counters<A>& marks,
+         TableSet<A>& tables)
+        : storage_(storage),
+          image_(image),
+          layout_(image.layout),
+          census_(census),
+          marks_(marks),
+          tables_(tables) {}
 
     Status run() {
         mark(0, 1);
@@ -31,8 +38,9 @@ public:
         if (!done) return done;
         if (done = tables_.number(); !done) return done;
         return each_root([&](L1 l1) {
-            return each_entry(image_.tables, l1.at, l1.entries,
-                              [&](uint64_t e, uint64_t) { return l2_table(right_l1(e)); });
+            return each_entry(image_.tables, l1.at, l1.entries, [&](uint64_t e, uint64_t at) {
+                return l2_table(e, (at - l1.at) / 8);
+            });
         });
     }
 
@@ -78,31 +86,89 @@ private:
         return {};
     }
 
-    // What an L1 entry should be; 0 where it leads nowhere.
-    [[nodiscard]] uint64_t right_l1(uint64_t e) const {
-        const uint64_t table = e & entry::offset_mask;
-        const bool leads_on = table != 0 && is_aligned(table, bits()) &&
-                              image_.has(table, layout_.cluster_size()) && marks_at(table) == 0;
-        return leads_on ? e & ~entry::reserved_l1 : 0;
+    // How often the cluster that `at` lies in was counted, but for an unaligned pointer to `at`
+    // that itself was counted `times`.
+    [[nodiscard]] uint64_t others(uint64_t at, uint64_t times) const {
+        const uint64_t counted = census_.counts[at >> bits()];
+        if (!image_.inside(at, layout_.cluster_size())) return counted;
+        return counted - (times < counted ? times : counted);
+    }
+    // Whether that cluster has a larger refcount than the others explain.
+    [[nodiscard]] Result<bool> is_missed(uint64_t at, uint64_t times) const {
+        const auto stored = stored_refcount(image_.tables, layout_, at >> bits());
+        if (!stored) return stored.error();
+        return stored->readable && stored->value > others(at, times);
+    }
+
+    // Whether an unaligned pointer to `at` was one to the L2 table that begins before. A cluster
+    // that is no table yet is looked into once, since no other pointer leads there.
+    [[nodiscard]] Result<bool> was_table(uint64_t at) const {
+        const auto missed = is_missed(at, 1);
+        if (!missed || !*missed || census_.tables.contains(at >> bits())) return missed;
+        if (others(at, 1) != 0) return false;
+        bool sound = true;
+        const Status walked =
+            each_l2_entry(image_.tables, layout_, align_down(at, bits()), 0,
+                          [&](uint64_t word, uint64_t bitmap, uint64_t) -> Status {
+                              sound = sound && is_sound({word, bitmap});
+                              return {};
+                          });
+        if (!walked) return walked.error();
+        return sound;
+    }
+
+    [[nodiscard]] bool is_sound(Entry e) const {
+        const Reference ref = reference_of(layout_, e.word);
+        if (ref.kind == Reference::Kind::packed) {
+            return !layout_.has_data_file && e.bitmap == 0 && image_.has(ref.at, ref.length);
+        }
+        if ((e.word & entry::reserved_l2) != 0) return false;
+        if (ref.kind == Reference::Kind::nothing) return true;
+        return is_aligned(ref.at, bits()) &&
+               (layout_.has_data_file || image_.has(ref.at, ref.length));
+    }
+
+    // What an L1 entry should be; 0 where it leads nowhere. The answer stays the same while tables
+    // are mended: it is asked again.
+    [[nodiscard]] Result<uint64_t> right_l1(uint64_t e) const {
+        const uint64_t at = e & entry::offset_mask;
+        const uint64_t table = align_down(at, bits());
+        const bool leads_on =
+            table != 0 && image_.has(table, layout_.cluster_size()) && marks_at(table) == 0;
+        if (!leads_on) return uint64_t{0};
+        if (table != at) {
+            const auto was = was_table(at);
+            if (!was) return was.error();
+            if (!*was) return uint64_t{0};
+        }
+        return (e & ~entry::reserved_l1) - (at - table);
     }
 
     Status l1_entry(uint64_t e, uint64_t at) {
-        const uint64_t right = right_l1(e);
-        if (right != 0) tables_.note((right & entry::offset_mask) >> bits());
+        const auto right = right_l1(e);
+        if (!right) return right.error();
+        if (*right != 0) tables_.note((*right & entry::offset_mask) >> bits());
         // Where two tables share a cluster, writing to one would damage the other.
-        if (right == e || marks_at(at) != 1) return {};
-        return write(at, {right, 0}, 8);
+        if (*right == e || marks_at(at) != 1) return {};
+        return write(at, {*right, 0}, 8);
     }
 
-    Status l2_table(uint64_t e) {
-        const uint64_t table = e & entry::offset_mask;
-        if (table == 0 || !tables_.visit(table >> bits())) return {};
+    Status l2_table(uint64_t e, uint64_t index) {
+        const auto right = right_l1(e);
+        if (!right) return right.error();
+        const uint64_t table = *right & entry::offset_mask;
+        const uint64_t cluster = table >> bits();
+        if (table == 0 || !tables_.contains(cluster) || !tables_.visit(cluster)) return {};
+        const uint64_t times = census_.tables.contains(cluster) ? census_.tables.times(cluster) : 0;
+        uint64_t guest = index << layout_.l1_shift();
         return each_l2_entry(image_.tables, layout_, table, 0,
                              [&](uint64_t word, uint64_t bitmap, uint64_t at) -> Status {
                                  const Entry old{word, bitmap};
-                                 const Entry right = right_l2(old);
-                                 if (right == old || !fits(at, 16, image_.file_size())) return {};
-                                 return write(at, right, layout_.extended_l2 ? 16 : 8);
+                                 const auto mended = right_l2(old, guest, times);
+                                 if (!mended) return mended.error();
+                                 guest += layout_.cluster_size();
+                                 if (*mended == old || !fits(at, 16, image_.file_size())) return {};
+                                 return write(at, *mended, layout_.extended_l2 ? 16 : 8);
                              });
     }
 
@@ -116,19 +182,36 @@ private:
         return {layout_.version >= 3 ? entry::zero : 0, 0};
     }
 
-    [[nodiscard]] Entry right_l2(Entry e) const {
-        const Reference ref = reference_of(layout_, e.word);
+    // Whether an unaligned pointer to `at` was one to the cluster that begins before, or none.
+    [[nodiscard]] Result<bool> was_cluster(uint64_t e, uint64_t at, uint64_t guest,
+                                           uint64_t times) const {
+        const uint64_t home = align_down(at, bits());
+        if (home == 0 && (e & entry::copied) == 0) return true;
+        if (layout_.has_data_file) return home == guest;
+        if (!image_.has(home, layout_.cluster_size())) return false;
+        return is_missed(at, times);
+    }
+
+    // What the entry for `guest` should be, in a table that was counted `times`.
+    [[nodiscard]] Result<Entry> right_l2(Entry e, uint64_t guest, uint64_t times) const {
+        Reference ref = reference_of(layout_, e.word);
         if (ref.kind == Reference::Kind::packed) {
             if (layout_.has_data_file || !image_.has(ref.at, ref.length)) return zeros();
-            return {e.word & ~entry::copied, 0};
+            return Entry{e.word & ~entry::copied, 0};
         }
         e.word &= ~entry::reserved_l2;
+        if (!is_aligned(ref.at, bits())) {
+            const auto was = was_cluster(e.word, ref.at, guest, times);
+            if (!was) return was.error();
+            if (!*was) return zeros();
+            e.word -= ref.at - align_down(ref.at, bits());
+            ref = reference_of(layout_, e.word);
+        }
         const uint64_t allocated = e.bitmap & 0xFFFFFFFF;
         if (ref.kind == Reference::Kind::nothing)
-            return {e.word, (e.bitmap ^ allocated) | allocated << 32};
-        const bool leads_on = is_aligned(ref.at, bits()) && (layout_.has_data_file || is_data(ref));
-        if (!leads_on) return zeros();
-        return {e.word, e.bitmap & ~(allocated & e.bitmap >> 32)};
+            return Entry{e.word, (e.bitmap ^ allocated) | allocated << 32};
+        if (!layout_.has_data_file && !is_data(ref)) return zeros();
+        return Entry{e.word, e.bitmap & ~(allocated & e.bitmap >> 32)};
     }
 
     Status write(uint64_t at, Entry e, size_t width) {
@@ -142,7 +225,8 @@ private:
     S& storage_;
     const Closed<S, A>& image_;
     const Layout& layout_;
-    Counters<A>& marks_;  ///< how many tables other than L2 tables a cluster holds
+    const Census<A>& census_;  ///< before anything was mended
+    Counters<A>& marks_;       ///< how many tables other than L2 tables a cluster holds
     TableSet<A>& tables_;
     uint64_t changed_ = 0;
 };
@@ -153,11 +237,15 @@ private:
 /// changed. Refcounts and copied flags do not follow yet.
 template <WritableStorage S, Allocation A>
 Result<uint64_t> mend_tables(S& storage, const Closed<S, A>& image, A allocation) {
+    auto census = make_census(image, image.layout.refcount_order, 0, allocation);
+    if (!census) return census.error();
+    NoVisitor nobody;
+    if (Status taken = take_census(image, *census, nobody); !taken) return taken.error();
     auto marks = Counters<A>::make(image.file_clusters() + 1, 3, allocation);
     if (!marks) return marks.error();
     auto tables = TableSet<A>::make(image.file_clusters() + 1, std::move(allocation));
     if (!tables) return tables.error();
-    mending::Mend<S, A> mend(storage, image, *marks, *tables);
+    mending::Mend<S, A> mend(storage, image, *census, *marks, *tables);
     if (Status done = mend.run(); !done) return done.error();
     if (Status durable = storage.flush(); !durable) return durable.error();
     return mend.changed();

@@ -34,8 +34,9 @@ template <Storage S, Allocation A>
 [[nodiscard]] bool is_kept(const Closed<S, A>& image, const NewState& state, uint64_t at,
                            const Snapshot& s) {
     if (at == state.left_out) return false;
-    return !state.refcounts_lost || (!image.layout.has_data_file && is_l1(image.layout, s.l1) &&
-                                     image.has(s.l1.at, uint64_t{s.l1.entries} * 8));
+    return !state.refcounts_lost ||
+           (!image.layout.has_data_file && is_l1(image.layout, s.l1) &&
+            (s.l1.entries == 0 || image.has(s.l1.at, uint64_t{s.l1.entries} * 8)));
 }
 
 /// The state that the image is in.

@@ -6,9 +6,23 @@
 #include <vdisk/format/qcow2/check.hpp>
 #include <vdisk/format/qcow2/new_state.hpp>
 
-namespace vdisk::qcow2::rewriting {
+namespace vdisk::qcow2 {
 
-/// Refuses images whose tables cannot be relied on.
+/// Whether every snapshot says how large its disk is.
+template <Storage S>
+Result<bool> have_sizes(const S& storage, const Layout& layout) {
+    bool all = true;
+    const Status walked = each_snapshot(storage, layout, [&](const Snapshot& s) -> Status {
+        all = all && s.extra_size >= 16;
+        return {};
+    });
+    if (!walked) return walked.error();
+    return all;
+}
+
+namespace rewriting {
+
+/// Refuses images whose tables cannot be relied on. What a rewrite mends does not matter.
 template <Storage S, Allocation A>
 Status refuse_unsound(const Closed<S, A>& image, const NewState& state, A allocation) {
     if (image.layout.is_corrupt() && !state.clears_flags)
@@ -17,7 +31,8 @@ Status refuse_unsound(const Closed<S, A>& image, const NewState& state, A alloca
     if (!census) return census.error();
     Problem first;
     auto visit = [&](const Problem& p) {
-        if (p.flaw != Flaw::leak && first.what[0] == 0) first = p;
+        if (p.flaw == Flaw::leak || p.what == lacks_disk_size) return;
+        if (first.what[0] == 0) first = p;
     };
     const auto report = check_detail::run(image, *census, visit);
     if (!report) return report.error();
@@ -122,4 +137,5 @@ Status count_new_state(const Closed<S, A>& image, const NewState& state, Census<
     return fits_refcounts(layout, state, out);
 }
 
-}  // namespace vdisk::qcow2::rewriting
+}  // namespace rewriting
+}  // namespace vdisk::qcow2

@@ -10,9 +10,14 @@ namespace vdisk::qcow2 {
 
 /// What is to be repaired.
 enum class Repair : uint8_t {
-    leaks,  ///< space that is lost; harmless
+    leaks,  ///< space that is lost; harmless. Where pointers are bad it is left: they may lead
+            ///< there.
     all,    ///< whatever is wrong. Guest data behind pointers that lead nowhere becomes zeros.
 };
+
+/// What `Error::what` is where refcounts have to be built anew before leaks can be told.
+inline constexpr char rebuild_needed[] =
+    "qcow2: refcounts have to be rebuilt: repair all, not leaks";
 
 /// The image before and after.
 struct RepairReport {
@@ -34,8 +39,17 @@ namespace repairing {
 /// those that do not become 1, so that no copied flag has to follow.
 enum class Direction : uint8_t { up, down, down_without_flags };
 
+/// Whether a cluster is that refcount block and nothing else.
+template <Allocation A>
+[[nodiscard]] bool is_only_block(const Layout& layout, const Census<A>& census, uint64_t block) {
+    const uint64_t cluster = block >> layout.cluster_bits;
+    return block != 0 && is_refcount_block(layout, block) && cluster < census.clusters &&
+           census.counts[cluster] == 1;
+}
+
 /// Writes what `census` counted over stored refcounts that are smaller (up) or larger (down), and
-/// makes that durable. Blocks that are not there stay away.
+/// makes that durable. Blocks that are not there stay away, those that are something else, too,
+/// stay as they are.
 template <WritableStorage S, Allocation A>
 Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& census,
                        Direction direction) {
@@ -47,7 +61,7 @@ Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& c
     for (uint64_t first = 0; first < census.clusters; first += per_piece) {
         const auto block = refcount_block(image.tables, layout, first >> block_bits);
         if (!block) return block.error();
-        if (*block == 0 || !is_refcount_block(layout, *block)) continue;
+        if (!is_only_block(layout, census, *block)) continue;
         const uint64_t in_block = first & ((uint64_t{1} << block_bits) - 1);
         const uint64_t at = *block + in_block / per_piece * piece.size();
         if (!fits(at, piece.size(), storage.size())) continue;
@@ -113,7 +127,7 @@ Status in_place(S& storage, Repair what, A allocation) {
 /// to follow go in one step with it.
 template <WritableStorage S, Allocation A>
 Status leaks(S& storage, const CheckReport& found, A allocation) {
-    if (found.leaks == 0) return {};
+    if (found.leaks == 0 || found.bad_pointers != 0) return {};
     const bool is_sound = found.corruptions + found.check_errors == 0;
     if (!is_sound || found.flag_leaks == 0) return in_place(storage, Repair::leaks, allocation);
     const auto image = open_closed(storage, allocation);
@@ -211,7 +225,8 @@ Status all(S& storage, const Header& header, bool lost, A allocation) {
 
 /// Repairs a closed image and clears its "dirty" and "corrupt" flags if it is sound then. Calls
 /// `visit(const Problem&)` for what was wrong. A repair that succeeds may leave what it could not
-/// help: see `after`.
+/// help: see `after`. Repair::leaks fails with `rebuild_needed` where refcounts cannot be mended
+/// one by one.
 template <WritableStorage S, Allocation A, class Visit = NoVisitor>
 Result<RepairReport> repair(S& storage, Repair what, A allocation, Visit visit = {}) {
     auto header = load_header(storage);
@@ -236,7 +251,9 @@ Result<RepairReport> repair(S& storage, Repair what, A allocation, Visit visit =
         report.before = *before;
     }
     Status done;
+    const bool rebuilds = report.before.refcounts_lost || report.before.check_errors != 0;
     if (what == Repair::leaks) {
+        if (rebuilds) return corrupt(rebuild_needed);
         done = repairing::leaks(storage, report.before, allocation);
     } else if (lost || report.before.corruptions + report.before.check_errors != 0) {
         done = repairing::all(storage, *header, lost, allocation);

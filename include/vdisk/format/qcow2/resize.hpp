@@ -80,6 +80,22 @@ Result<bool> is_empty_behind(const Closed<S, A>& image) {
     return is_zero_behind(image, host);
 }
 
+/// Whether grow_in_place() may be: the last cluster of the L1 table has room for so many entries,
+/// and is nobody else's, and no snapshot has the size of the disk for want of its own.
+template <Storage S, Allocation A>
+Result<bool> can_grow_in_place(const Closed<S, A>& image, uint32_t entries) {
+    const Layout& layout = image.layout;
+    const auto sized = have_sizes(image.tables.storage(), layout);
+    if (!sized || !*sized) return sized;
+    if (entries <= layout.l1.entries) return true;
+    const uint64_t end = layout.l1.at + uint64_t{layout.l1.entries} * 8;
+    const uint64_t room = blocks(end, layout.cluster_bits) << layout.cluster_bits;
+    if (layout.l1.entries == 0 || layout.l1.at + uint64_t{entries} * 8 > room) return false;
+    const auto stored = stored_refcount(image.tables, layout, (end - 1) >> layout.cluster_bits);
+    if (!stored) return stored.error();
+    return stored->is(1);
+}
+
 /// More entries for an L1 table whose last cluster has room for them, and the new size: the first
 /// sector says both.
 template <WritableStorage S>
@@ -129,8 +145,9 @@ Status grow(S& storage, uint64_t size, uint64_t backing_size, A allocation, Gues
     const auto empty = resizing::is_empty_behind(*image);
     if (!empty) return empty.error();
     const auto entries = static_cast<uint32_t>(blocks(size, layout.l1_shift()));
-    const uint64_t l1_clusters = blocks(uint64_t{layout.l1.entries} * 8, layout.cluster_bits);
-    if (*empty && !shows_more && entries <= l1_clusters << (layout.cluster_bits - 3)) {
+    const auto in_place = resizing::can_grow_in_place(*image, entries);
+    if (!in_place) return in_place.error();
+    if (*empty && !shows_more && *in_place) {
         return resizing::grow_in_place(storage, layout, size, entries);
     }
     NewState state = same_state(layout);

@@ -78,6 +78,9 @@ private:
         if (!walked) return walked;
         if (state_.added != nullptr) ++placed_.snapshots;
         if (placed_.snapshots == 0) return {};
+        if (bytes - 7 > max_snapshot_table_bytes) {
+            return fail(Errc::limit, "qcow2: snapshot table would be larger than 64 MiB");
+        }
         const auto at = free_.take(clusters(bytes));
         if (!at) return at.error();
         placed_.snapshots_at = *at;
@@ -110,11 +113,9 @@ private:
         return out.finish();
     }
 
-    // Version 3 demands that a snapshot says how large its disk is.
-    [[nodiscard]] bool lacks_size(const Snapshot& s) const {
-        return layout_.version >= 3 && s.extra_size < 16;
-    }
-    [[nodiscard]] uint64_t entry_size(uint64_t at, const Snapshot& s) const {
+    // Version 3 demands that a snapshot says how large its disk is; version 2 allows it.
+    [[nodiscard]] static bool lacks_size(const Snapshot& s) { return s.extra_size < 16; }
+    [[nodiscard]] static uint64_t entry_size(uint64_t at, const Snapshot& s) {
         if (!lacks_size(s)) return s.end - at;
         const uint64_t text = uint64_t{s.id.length} + s.name.length;
         return blocks(sizeof(SnapshotHeader) + sizeof(SnapshotExtra) + text, 3) << 3;
@@ -275,8 +276,9 @@ Status rewrite(S& storage, const Closed<S, A>& image, const NewState& state, A a
 /// Brings a closed image into another state, at once: after a power cut it is in the old state,
 /// with leaked space at most, or in the new one. Refuses, before it writes anything, an image in
 /// which check_image() finds more than leaks (unless `refcounts_lost`), and a refcount that would
-/// not fit. Memory: as for a check. `guest(at, out)` reads the disk as it is; it is
-/// asked about the cluster in which the kept part ends, and no other.
+/// not fit. Snapshots that do not say how large their disk is do so afterwards. Memory: as for a
+/// check. `guest(at, out)` reads the disk as it is; it is asked about the cluster in which the kept
+/// part ends, and no other.
 template <WritableStorage S, Allocation A, class Guest = NoGuest>
 Status rewrite(S& storage, const NewState& state, A allocation, Guest guest = {}) {
     const auto image = open_closed(storage, allocation);

@@ -15,9 +15,14 @@ struct Root {
     bool is_counted = true;  ///< its own clusters are, too
 };
 
-/// Whether the L1 table of a snapshot can be one.
+/// What `Problem::what` is for a snapshot that does not say how large its disk is. Whoever writes
+/// the snapshot table anew mends it.
+inline constexpr char lacks_disk_size[] = "qcow2: snapshot without its disk size";
+
+/// Whether the L1 table of a snapshot can be one. That of a disk of 0 bytes is nowhere.
 [[nodiscard]] inline bool is_l1(const Layout& layout, L1 l1) {
-    return l1.at != 0 && is_aligned(l1.at, layout.cluster_bits) && l1.entries <= max_l1_bytes / 8;
+    return (l1.at != 0 || l1.entries == 0) && is_aligned(l1.at, layout.cluster_bits) &&
+           l1.entries <= max_l1_bytes / 8;
 }
 
 /// The result. `counts` has a number for every cluster of the file, for one more (of which only

@@ -129,6 +129,9 @@ Status apply_snapshot(S& storage, std::string_view id_or_name, A allocation) {
     if (!image) return image.error();
     const Layout& layout = image->layout;
     if (Status possible = snapshots::check_possible(layout); !possible) return possible;
+    if (bitmaps_valid(layout)) {
+        return unsupported("qcow2: an image with bitmaps cannot go back to a snapshot");
+    }
     const auto snapshot = find_snapshot(storage, layout, id_or_name);
     if (!snapshot) return snapshot.error();
     if (snapshot->disk_size >> 63 != 0) return corrupt("qcow2: snapshot of 2^63 bytes or more");

@@ -9,8 +9,9 @@ namespace vdisk::qcow2 {
 /// Refcounts are kept exact, also where the image would allow them to lag behind (lazy refcounts):
 /// the flush that makes guest data durable covers them, so there is nothing to be gained.
 ///
-/// Bitmaps are not kept up to date: the first change declares them void, as the specification
-/// demands of such a writer.
+/// Bitmaps are not kept up to date. If those that record say "written" of the whole disk, which
+/// mark_recording_dirty() makes them do, they stay; otherwise the first change declares all of them
+/// void, as the specification demands.
 template <WritableStorage S, Allocation A, Codec C, class T = StagedMetadata<S, A>>
 class Writer : public Eraser<S, A, C, T> {
     using Base = Eraser<S, A, C, T>;
@@ -71,6 +72,20 @@ public:
         if (!done) return done.error();
         if (*done != end) return invalid("qcow2: placement is not one that place() gave");
         return {};
+    }
+
+    /// Gives the clusters of a fresh placement back that will not be committed.
+    void cancel(uint64_t at, const Placement& placement) {
+        if (!placement.fresh || layout().has_data_file) return;
+        const uint64_t first = at - placement.head;
+        const uint64_t home = placement.at - placement.head - in_cluster(first);
+        const auto now = this->state(first);
+        if (!now || (slot::owns_host(layout(), now->slot) && slot::host(now->slot) == home)) return;
+        const uint64_t bytes = at + placement.length + placement.tail - first;
+        // If that fails the space is lost, as it would be without.
+        static_cast<void>(this->clusters().dereference(
+            {home >> layout().cluster_bits,
+             blocks(in_cluster(first) + bytes, layout().cluster_bits)}));
     }
 
     /// Guest bytes of a packed block.
