@@ -288,6 +288,113 @@ sound o a.raw
 check test "$(qemu-img map --output=json o | grep -c '"depth": 0')" = 0
 [ -z "$(ls -A | grep '^\.o\.')" ] || wrong 'a temporary file is left'
 
+# --- files that a new image must not take --------------------------------------------------------
+says 0 '' create -q -f qcow2 -o data_file=in.data in.qcow2 4M
+says 0 '' io -c 'write -P 7 0 1M' in.qcow2
+ln -sf in.data link.data && ln -sf a.qcow2 link.qcow2
+cp in.data in.before && cp a.qcow2 a.before && rm -f own
+for name in own ./own "$WORK/own"; do
+    fails 'own: cannot be its own data file' create -f qcow2 -o "data_file=$name" own 1M
+    fails 'own: cannot be its own data file' convert -O qcow2 -o "data_file=$name" a.raw own
+    fails 'own: cannot be its own backing file' create -u -f qcow2 -b "$name" -F qcow2 own 1M
+    check test ! -e own
+done
+ln -sf folder/../own link.own
+fails 'own: cannot be its own data file' create -f qcow2 -o data_file=link.own own 1M
+says 0 '' create -q -f qcow2 own 1M
+fails 'own: cannot be its own backing file' create -f qcow2 -b own -F qcow2 own
+fails 'own: cannot be its own backing file' create -f qcow2 -b link.own own
+for name in a.qcow2 ./a.qcow2 "$WORK/a.qcow2" link.qcow2; do
+    for words in 'convert -O qcow2 b.qcow2' 'convert -O qcow2 -B a.qcow2 -F qcow2 a.raw' \
+        'create -f qcow2 -b b.qcow2 -F qcow2' 'create -u -f qcow2 -b a.qcow2 -F qcow2 -o size=1M'; do
+        # shellcheck disable=SC2086 # a command line
+        says 1 'vdisk: ' $words -o "data_file=$name" new.o
+        check test ! -e new.o
+    done
+done
+check cmp a.qcow2 a.before
+fails 'link.data: is the same file as the input in.qcow2' convert -O qcow2 -o data_file=link.data \
+    in.qcow2 new.o
+fails 'in.data: is the same file as the input' convert -n -O qcow2 -f raw in.data in.qcow2
+check cmp in.data in.before
+check test ! -e new.o
+# The data file appears together with its image, or not at all.
+echo keep >df && echo keep >kept
+fails 'Compression not supported for this file format with an external' convert -c -O qcow2 \
+    -o data_file=df a.qcow2 o
+qemu-img create -q -f qcow2 bad.qcow2 4M && qemu-io -c 'write 0 1M' bad.qcow2 >/dev/null
+printf '\200\000\377\377\377\000\000\000' | dd of=bad.qcow2 bs=1 seek=262200 conv=notrunc 2>/dev/null
+says 1 '' convert -O qcow2 -o data_file=df bad.qcow2 kept
+check grep -qx keep df
+check grep -qx keep kept
+says 0 '' convert -O qcow2 -o data_file=df,data_file_raw=on a.qcow2 kept
+sound kept a.raw
+check cmp df a.raw
+says 0 'cluster_size=<size>' convert -O qcow2 -o help
+says 0 'preallocation=<str>' convert -o help
+# What is left after a signal: nothing.
+ended() { # CODE SIGNAL PATTERN ARGUMENT...: ended by SIGNAL once a file PATTERN has some room
+    code=$1 signal=$2 pattern=$3 && shift 3
+    "$TOOL" "$@" >said 2>&1 </dev/null &
+    tool=$!
+    for _ in $(seq 500); do
+        # shellcheck disable=SC2086,SC2012 # a pattern
+        [ "$(ls -s $pattern 2>/dev/null | awk '{ n += $1 } END { print n + 0 }')" -lt 9000 ] || break
+        sleep 0.01
+    done
+    kill "-$signal" $tool 2>/dev/null
+    wait $tool
+    got=$?
+    [ $got = "$code" ] || wrong "exit $got, not $code after SIG$signal: vdisk $*: $(cat said)"
+    [ -z "$(ls -A | grep '^\.big')" ] || wrong "a temporary file is left: vdisk $*"
+    rm -f .big*
+}
+set +m
+ended 143 TERM '.big*' create -q -o preallocation=full big 64G
+ended 143 TERM '.big*' create -q -f qcow2 -o preallocation=full big 64G
+ended 143 TERM '.big*' create -q -f qcow2 -o preallocation=full,data_file=big.data big 64G
+ended 143 TERM '.big*' create -q -f qcow2 -o preallocation=metadata,cluster_size=512 big 64G
+check test ! -e big
+check test ! -e big.data
+truncate -s 1M grown && says 0 '' create -q -f qcow2 grown.q 1M && says 0 '' io -c 'write -P 3 0 1M' grown.q
+ended 143 TERM grown resize -f raw --preallocation=full grown 64G
+check test "$(stat -c %s grown)" = 1048576
+ended 143 TERM grown.q resize --preallocation=full grown.q 64G
+says 0 'virtual size: 1 MiB' info grown.q
+says 0 'read 1048576' io -c 'read -P 3 0 1M' grown.q
+sound grown.q
+[ "$(blocks_of grown.q)" -lt 8192 ] || wrong 'a resize that was ended keeps its room'
+# Room that is not needed any longer is given back.
+says 0 '' create -q -f qcow2 room.q 64M
+says 0 '' io -c 'write -P 1 0 64M' room.q
+says 0 '' resize -q --shrink room.q 4M
+sound room.q
+says 0 'read 4194304' io -c 'read -P 1 0 4M' room.q
+fallocate -p -l 4096 full 2>/dev/null && {
+    [ "$(blocks_of room.q)" -lt 12288 ] || wrong "a smaller image takes $(blocks_of room.q) blocks"
+    says 0 '' resize -q room.q 32M && says 0 '' io -c 'write -P 2 0 32M' room.q
+    says 0 '' amend -o size=4M room.q
+    [ "$(blocks_of room.q)" -lt 12288 ] || wrong "amend leaves $(blocks_of room.q) blocks"
+    says 0 '' snapshot -c s room.q && says 0 '' io -c 'write -P 3 0 4M' room.q
+    says 0 '' snapshot -d s room.q
+    sound room.q
+    says 0 'read 4194304' io -c 'read -P 3 0 4M' room.q
+    [ "$(blocks_of room.q)" -lt 12288 ] || wrong "snapshot -d leaves $(blocks_of room.q) blocks"
+}
+# What the user wrote is what is told.
+fails "size: '8E' is too large" create new 8E
+fails "size: '99999999999999999999' is too large" create new 99999999999999999999
+fails "size: '8X' is not a size" create new 8X
+fails '-o cluster_size: the value is missing' create -f qcow2 -o cluster_size= new 1M
+fails '-o cluster_size: the value is missing' create -f qcow2 -o cluster_size new 1M
+fails 'new: Cluster size must be a power of two between 512 and 2048k, not 3072' create -f qcow2 \
+    -o cluster_size=3k new 1M
+fails 'new: refcount_bits=8: compat=0.10 has refcounts of 16 bits only' create -f qcow2 \
+    -o compat=0.10,refcount_bits=8 new 1M
+fails 'new: cluster_size=4096: extended_l2 needs clusters of at least 16384' create -f qcow2 \
+    -o cluster_size=4k,extended_l2=on new 1M
+fails "new: Backing file not supported for file format 'raw'" create -f raw -b a.raw new
+
 # --- rebase and commit ---------------------------------------------------------------------------
 chain() { # [OPTIONS]: base.q <- mid.q <- top.q, and the bytes of the last
     qemu-img create -q -f qcow2 base.q 3M && qemu-io -c 'write -P 1 0 3M' base.q >/dev/null

@@ -65,7 +65,6 @@ void split_files(Options& options) {
 }
 
 void check(const Options& options) {
-    check_format_name(options.output_format);
     if (options.compressed && options.output_format == Raw::name) {
         throw Failure{"Compression not supported for this file format"};
     }
@@ -119,6 +118,9 @@ NewImage image_of(const Options& options, uint64_t size) {
     if (!options.backing_format.empty()) image.backing_format = options.backing_format;
     image.check();
     if (!image.backing_format.empty()) check_format_name(image.backing_format);
+    if (options.compressed && !image.data_file().empty()) {
+        throw Failure{"Compression not supported for this file format with an external data file"};
+    }
     return image;
 }
 
@@ -129,6 +131,7 @@ void convert_to_raw(const Options& options, const Inputs& inputs, uint32_t spars
                   {.existing = options.no_create, .durable = options.cache != "unsafe"});
     for (const auto& disks : inputs) output.refuse_if_read_by(disks[0]);
     NewImage image = image_of(options, size);
+    image.place(output);
     output.open(size);
     if (!options.no_create) image.create(output);
     const bool blank = sparse != 0 && (options.target_is_zero || output.clear(size));
@@ -176,6 +179,8 @@ void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how) {
         refuse_if_read_by(disks[0], top.file.origin.identity, options.output);
     }
     Draft draft(top);
+    const Origin& data = draft.data_origin();
+    for (const auto& disks : inputs) refuse_if_read_by(disks[0], data.identity, data.path);
     if (draft.writer().size() < total_size(inputs)) {
         throw Failure{"output file is smaller than input file"};
     }
@@ -188,7 +193,11 @@ void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how) {
 void fill_new(const Options& options, Inputs inputs, ConveyorOptions how) {
     NewImage image = image_of(options, total_size(inputs));
     Output output(options.output, {.durable = options.cache != "unsafe"});
-    for (const auto& disks : inputs) output.refuse_if_read_by(disks[0]);
+    image.place(output);
+    for (const auto& disks : inputs) {
+        output.refuse_if_read_by(disks[0]);
+        image.refuse_if_read_by(disks[0]);
+    }
     std::vector<Source> sources = sources_of(std::move(inputs));
     std::vector<Disk> backings;
     if (!image.backing_file.empty()) {
@@ -196,6 +205,7 @@ void fill_new(const Options& options, Inputs inputs, ConveyorOptions how) {
             open_backing(output.path(), image.backing_file, image.backing_format, options.input,
                          static_cast<unsigned>(sources.size()), {.cache = {.count_bits = 4}});
         output.refuse_if_read_by(backings[0]);
+        image.refuse_if_read_by(backings[0]);
         for (Source& source : sources) source.set_backing(backings[0]);
     }
     output.open(output.in_place() ? *image.size : 0);
@@ -203,13 +213,14 @@ void fill_new(const Options& options, Inputs inputs, ConveyorOptions how) {
     Draft draft(output, image);
     how.zeros_there = backings.empty();
     fill(options, sources, backings, draft, how);
-    output.commit();
+    image.commit(output);
 }
 
 int convert(Options options) {
+    check_format_name(options.output_format);
+    if (print_creation_help(options.output_format, options.creation)) return 0;
     split_files(options);
     check(options);
-    if (print_creation_help(options.output_format, options.creation)) return 0;
     const uint32_t sparse = sparse_of(options.sparse);
     const bool raw = options.output_format == Raw::name;
     // One more than processors: while one waits for its turn, the others have something to do.
@@ -230,8 +241,7 @@ int convert(Options options) {
 
 void add_options(CLI::App& cmd, Options& o) {
     cmd.add_option("FILES", o.files,
-                   "IN... OUT: the images to read, one behind the other, and the one to write")
-        ->required();
+                   "IN... OUT: the images to read, one behind the other, and the one to write");
     o.input.add_to(cmd, false);
     cmd.add_option("-O", o.output_format, "format to write: raw (default), qcow, qcow2")
         ->type_name("FMT");

@@ -5,6 +5,7 @@
 
 #include <vdisk/text/printable.hpp>
 
+#include "interrupt.hpp"
 #include "new_image.hpp"
 #include "opening.hpp"
 
@@ -49,6 +50,7 @@ void look_at_backing(const Options& options, NewImage& image, const Output& outp
     const auto disks =
         open_backing(output.path(), image.backing_file, image.backing_format, options.rules);
     output.refuse_if_read_by(disks[0]);
+    image.refuse_if_read_by(disks[0]);
     if (!image.size) image.size = disks[0].size();
 }
 
@@ -58,12 +60,15 @@ int create(const Options& options) {
     if (options.file.empty()) throw Failure{"create: the name of a file is missing"};
     NewImage image = image_of(options);
     Output output(options.file, {});
+    image.place(output);
     look_at_backing(options, image, output);
     image.check();
+    catch_interrupts();
     output.open(output.in_place() ? *image.size : 0);
     if (!options.quiet) std::printf("%s\n", text::printable(image.describe()).c_str());
     image.create(output);
-    output.commit();
+    check_interrupt();
+    image.commit(output);
     return 0;
 }
 
@@ -101,7 +106,7 @@ void add_create(CLI::App& app, Command& run) {
         "  vdisk create -f qcow2 disk.qcow2 20G\n"
         "  vdisk create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
         "  vdisk create -f qcow2 -o cluster_size=2M,extended_l2=on big.qcow2 4T\n\n"
-        "Exit codes: 0 done, 1 failed.");
+        "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
     cmd->callback([options, &run] { run = [options] { return create(*options); }; });
 }
 

@@ -45,6 +45,11 @@ public:
         const auto found = values_.find(name);
         return found == values_.end() ? standard : found->second;
     }
+    [[nodiscard]] uint64_t number(const std::string& name, const char* standard) const {
+        const std::string value = text(name, standard);
+        if (value.empty() || value == "on") throw Failure{"-o " + name + ": the value is missing"};
+        return size_of(value, name.c_str());
+    }
     [[nodiscard]] bool flag(const std::string& name) const {
         const std::string value = text(name, "off");
         for (const char* on : {"on", "yes", "true", "y"}) {

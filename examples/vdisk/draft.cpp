@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "draft.hpp"
 
-#include <filesystem>
-
 namespace tool {
 
 using namespace vdisk;
@@ -22,30 +20,37 @@ Draft::Writer open_writer(const std::string& path, const std::string& format, St
 
 }  // namespace
 
-Draft::Draft(Output& output, const NewImage& image)
+Draft::Draft(Output& output, NewImage& image)
     : path_(output.path()),
       is_new_(true),
       writer_(open_writer(path_, image.format(), output.storage(), DraftFile::Order::free)) {
-    FolderGate gate(std::filesystem::path(path_).parent_path().string(), {.anywhere = true});
-    attach_data_file(gate, {path_, {}}, DraftFile::Order::free);
+    if (!writer_.needs_data_file()) return;
+    has_data_file_ = true;
+    const Status attached =
+        writer_.attach_data_file(DraftFile(image.data_storage(), DraftFile::Order::free));
+    if (!attached) throw failure(path_, attached.error());
 }
 
 Draft::Draft(Top& top)
     : path_(top.file.origin.path),
       is_new_(false),
-      writer_(open_writer(path_, top.format, top.file.storage, DraftFile::Order::kept)) {
-    attach_data_file(top.gate, top.file.origin, DraftFile::Order::kept);
+      writer_(open_writer(path_, top.format, top.file.storage, DraftFile::Order::kept)),
+      data_origin_(top.file.origin) {
+    attach_data_file(top);
 }
 
-void Draft::attach_data_file(FolderGate& gate, const Origin& origin, DraftFile::Order order) {
+void Draft::attach_data_file(Top& top) {
     if (!writer_.needs_data_file()) return;
     has_data_file_ = true;
     std::array<char, chain::max_name> buffer{};
     const auto name = chain::name_of(writer_, writer_.data_file(), buffer);
     if (!name) throw failure(path_, name.error());
-    auto file = gate.open({Reference::Role::data_file, *name, Reference::Use::write}, origin);
+    auto file =
+        top.gate.open({Reference::Role::data_file, *name, Reference::Use::write}, top.file.origin);
     if (!file) throw failure(std::string(*name), file.error());
-    const Status attached = writer_.attach_data_file(DraftFile(std::move(file->storage), order));
+    data_origin_ = file->origin;
+    const Status attached =
+        writer_.attach_data_file(DraftFile(std::move(file->storage), DraftFile::Order::kept));
     if (!attached) throw failure(path_, attached.error());
 }
 

@@ -26,7 +26,7 @@ public:
     using Writer = vdisk::SystemWriter<DraftFile>;
 
     /// On the new image in `output`.
-    Draft(Output& output, const NewImage& image);
+    Draft(Output& output, NewImage& image);
     /// On the image in `top`, which is open for writing.
     explicit Draft(Top& top);
 
@@ -39,17 +39,20 @@ public:
     [[nodiscard]] bool has_new_data_file() const { return is_new_ && has_data_file_; }
     [[nodiscard]] bool has_backing() const { return writer_.backing_file().length > 0; }
     [[nodiscard]] const std::string& path() const { return path_; }
+    /// The data file of an image that was there; the image itself where it has none.
+    [[nodiscard]] const Origin& data_origin() const { return data_origin_; }
 
     /// All is in the file; with Order::kept it is durable. Throws Failure.
     void finish();
 
 private:
-    void attach_data_file(FolderGate& gate, const Origin& origin, DraftFile::Order order);
+    void attach_data_file(Top& top);
 
     std::string path_;
     bool is_new_;
     Writer writer_;
     bool has_data_file_ = false;
+    Origin data_origin_;
 };
 
 }  // namespace tool

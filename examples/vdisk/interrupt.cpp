@@ -5,8 +5,6 @@
 
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is not in <csignal>
 
-#include "tool.hpp"
-
 namespace tool {
 
 namespace {
@@ -34,6 +32,18 @@ int interrupted() { return caught.load(std::memory_order_relaxed); }
 
 void check_interrupt() {
     if (const int number = interrupted(); number != 0) throw Failure{"interrupted", 128 + number};
+}
+
+// Where the system writes zeros for it, it takes long.
+vdisk::Status InterruptibleFile::reserve(uint64_t at, uint64_t length) {
+    constexpr uint64_t step = uint64_t{64} << 20;
+    for (const uint64_t end = at + length; at < end;) {
+        if (interrupted() != 0) return stopped();
+        const uint64_t piece = end - at < step ? end - at : step;
+        if (auto kept = Storage::reserve(at, piece); !kept) return kept;
+        at += piece;
+    }
+    return {};
 }
 
 }  // namespace tool

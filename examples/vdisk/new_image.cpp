@@ -9,6 +9,9 @@
 
 #include <vdisk/format/qcow/create.hpp>
 
+#include "interrupt.hpp"
+#include "opening.hpp"
+
 namespace tool {
 
 using namespace vdisk;
@@ -86,7 +89,7 @@ NewImage::NewImage(const std::string& path, const std::string& format, const Cre
         known.emplace_back(option.name, std::string_view(option.name).find('='));
     }
     options.refuse_others_than(known);
-    if (options.has("size")) size = size_of(options.text("size"), "size");
+    if (options.has("size")) size = options.number("size", "");
     backing_file = options.text("backing_file");
     backing_format = options.text("backing_fmt");
     no_cow_ = options.flag("nocow");
@@ -109,9 +112,10 @@ void NewImage::read_preallocation(const Creation& options) {
 }
 
 void NewImage::read_qcow2(const Creation& options) {
-    const uint64_t cluster = size_of(options.text("cluster_size", "64k"), "cluster_size");
+    const uint64_t cluster = options.number("cluster_size", "64k");
     if (!std::has_single_bit(cluster) || cluster < 512 || cluster > 2_MiB) {
-        throw Failure{path_ + ": Cluster size must be a power of two between 512 and 2048k"};
+        throw Failure{path_ + ": Cluster size must be a power of two between 512 and 2048k, not " +
+                      std::to_string(cluster)};
     }
     qcow2_.cluster_bits = log2_of(cluster);
     compat_ = options.text("compat");
@@ -119,9 +123,11 @@ void NewImage::read_qcow2(const Creation& options) {
     else if (!compat_.empty() && compat_ != "1.1" && compat_ != "v3") {
         throw Failure{path_ + ": Parameter 'compat' does not accept value '" + compat_ + "'"};
     }
-    const uint64_t bits = size_of(options.text("refcount_bits", "16"), "refcount_bits");
+    const uint64_t bits = options.number("refcount_bits", "16");
     if (!std::has_single_bit(bits) || bits > 64) {
-        throw Failure{path_ + ": Refcount width must be a power of two and may not exceed 64 bits"};
+        throw Failure{path_ +
+                      ": Refcount width must be a power of two and may not exceed 64 bits, not " +
+                      std::to_string(bits)};
     }
     qcow2_.refcount_order = log2_of(bits);
     qcow2_.lazy_refcounts = options.flag("lazy_refcounts");
@@ -142,11 +148,44 @@ uint64_t NewImage::cluster_size() const {
     return 0;
 }
 
+void NewImage::place(const Output& output) {
+    if (!backing_file.empty()) {
+        if (format_ == Raw::name) {
+            throw Failure{path_ + ": Backing file not supported for file format 'raw'"};
+        }
+        const std::string own = path_ + ": cannot be its own backing file";
+        if (!has_protocol(backing_file) || backing_file.starts_with("file:")) {
+            if (output.is_at(resolve(local_path(backing_file), output.path()))) throw Failure{own};
+        }
+    }
+    if (data_file_.empty()) return;
+    const std::string name = resolve(local_path(data_file_), output.path());
+    data_ = std::make_unique<Output>(name, OutputOptions{.durable = output.options().durable});
+    if (data_->is_same_as(output)) throw Failure{path_ + ": cannot be its own data file"};
+    if (!backing_file.empty() && !has_protocol(backing_file) &&
+        data_->is_at(resolve(backing_file, output.path()))) {
+        throw Failure{data_->path() + ": cannot be the backing file and the data file"};
+    }
+}
+
+void NewImage::refuse_if_read_by(const Disk& disk) const {
+    if (data_) data_->refuse_if_read_by(disk);
+}
+
+// The library knows logarithms; the user gave numbers.
+void NewImage::check_widths() const {
+    if (qcow2_.version == 2 && qcow2_.refcount_order != 4) {
+        throw Failure{path_ + ": refcount_bits=" + std::to_string(1u << qcow2_.refcount_order) +
+                      ": compat=" + compat_ + " has refcounts of 16 bits only"};
+    }
+    if (qcow2_.extended_l2 && qcow2_.cluster_bits < 14) {
+        throw Failure{path_ + ": cluster_size=" + std::to_string(cluster_size()) +
+                      ": extended_l2 needs clusters of at least 16384"};
+    }
+}
+
 void NewImage::check() {
     if (!size) throw Failure{path_ + ": Image creation needs a size parameter"};
-    if (!backing_file.empty() && format_ == Raw::name) {
-        throw Failure{path_ + ": Backing file not supported for file format 'raw'"};
-    }
     if (backing_file.empty() && !backing_format.empty()) {
         throw Failure{path_ + ": Backing format cannot be used without backing file"};
     }
@@ -158,6 +197,7 @@ void NewImage::check() {
     }
     if (*size > (uint64_t{1} << 63) - 512) throw Failure{path_ + ": Image size is too large"};
     if (format_ != Qcow2::name) return;
+    check_widths();
     qcow2_.size = *size;
     qcow2_.backing_file = backing_file;
     qcow2_.backing_format = backing_format;
@@ -198,17 +238,25 @@ std::string NewImage::describe() const {
 void NewImage::create_raw(Storage& storage) const {
     const uint64_t end = blocks(*size, 9) << 9;
     Status made = storage.resize(end);
-    if (made) made = qcow2::create_parts::room(storage, 0, end, qcow2_.preallocation);
+    InterruptibleFile file(storage);
+    if (made) made = qcow2::create_parts::room(file, 0, end, qcow2_.preallocation);
+    check_interrupt();
     if (!made) throw failure(path_, made.error());
 }
 
-void NewImage::create_data_file() const {
-    if (data_file_.empty()) return;
-    Output data(resolve(data_file_, path_), {});
-    data.open(0);
-    const Status made = qcow2::create_data_file(data.storage(), qcow2_);
-    if (!made) throw failure(data.path(), made.error());
-    data.commit();
+void NewImage::create_data_file() {
+    if (!data_) return;
+    data_->open(0);
+    InterruptibleFile file(data_->storage());
+    const Status made = qcow2::create_data_file(file, qcow2_);
+    data_->storage() = file;  // it knows the size
+    check_interrupt();
+    if (!made) throw failure(data_->path(), made.error());
+}
+
+void NewImage::commit(Output& output) {
+    if (data_) data_->commit();
+    output.commit();
 }
 
 void NewImage::create(Output& output) {
@@ -226,7 +274,10 @@ void NewImage::create(Output& output) {
         if (!made) throw failure(path_, made.error());
     } else {
         create_data_file();
-        const Status made = qcow2::create(output.storage(), qcow2_);
+        InterruptibleFile file(output.storage());
+        const Status made = qcow2::create(file, qcow2_);
+        output.storage() = file;  // it knows the size
+        check_interrupt();
         if (!made) throw failure(path_, made.error());
     }
 }

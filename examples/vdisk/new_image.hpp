@@ -2,6 +2,7 @@
 // A new image, from its options to the file: what create and convert have in common.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -30,18 +31,28 @@ public:
     /// Bytes of a cluster; 0 for raw images.
     [[nodiscard]] uint64_t cluster_size() const;
 
+    /// Says that it will be `output`, before anything is touched. Throws Failure if that is its
+    /// own backing or data file.
+    void place(const Output& output);
+    /// Throws Failure if its data file is one of those the disk is read from.
+    void refuse_if_read_by(const Disk& disk) const;
     /// Throws Failure unless such an image can be.
     void check();
     /// "Formatting 'x', fmt=qcow2 ...", as qemu-img prints it.
     [[nodiscard]] std::string describe() const;
-    /// Creates it in `output`, which is open. A data file takes its place at once. After check().
+    /// Creates it in `output`, which is open. After place() and check().
     void create(Output& output);
+    /// The new data file; only if there is one, and after create().
+    [[nodiscard]] Storage& data_storage() { return data_->storage(); }
+    /// Gives the data file its name, then the image.
+    void commit(Output& output);
 
 private:
     void read_qcow2(const Creation& options);
     void read_preallocation(const Creation& options);
     void create_raw(Storage& storage) const;
-    void create_data_file() const;
+    void create_data_file();
+    void check_widths() const;
 
     std::string path_;
     std::string format_;
@@ -49,6 +60,7 @@ private:
     std::string preallocation_;
     std::string compat_;
     bool no_cow_ = false;
+    std::unique_ptr<Output> data_;
     vdisk::qcow2::CreateOptions qcow2_;
 };
 

@@ -98,6 +98,25 @@ void Output::refuse_if_read_by(const Disk& disk) const {
     if (exists_) tool::refuse_if_read_by(disk, identity_, path_);
 }
 
+bool Output::is_same_as(const Output& other) const {
+    if (exists_ && other.exists_) return identity_ == other.identity_;
+    return is_at(other.final_);
+}
+
+bool Output::is_at(const std::string& path) const {
+    std::error_code error;
+    if (exists_ && fs::equivalent(path, final_, error)) return true;
+    // No file yet: its folder is, or else nothing can be made in it.
+    const auto place = [](const fs::path& name, std::error_code& unknown) {
+        const fs::path folder = name.parent_path();
+        return fs::canonical(folder.empty() ? "." : folder, unknown) / name.filename();
+    };
+    const fs::path here = place(final_, error);
+    if (error) return false;
+    const fs::path there = place(follow(path), error);
+    return !error && here == there;
+}
+
 void Output::open(uint64_t size) {
     if (exists_) {
         const auto file = open_file(path_);  // it may be writable only: then nobody knows

@@ -29,6 +29,10 @@ public:
 
     /// Throws if the target is one of the files the disk is read from, by whatever name.
     void refuse_if_read_by(const Disk& disk) const;
+    /// Whether the two are, or will be, one file.
+    [[nodiscard]] bool is_same_as(const Output& other) const;
+    /// Whether `path` leads to the file.
+    [[nodiscard]] bool is_at(const std::string& path) const;
     /// Opens the target with room for `size` bytes. Nothing is touched before.
     void open(uint64_t size);
     /// Makes the first `size` bytes read as zeros without writing them; false if that cannot be
@@ -39,6 +43,7 @@ public:
 
     [[nodiscard]] bool in_place() const { return in_place_; }
     [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] const OutputOptions& options() const { return options_; }
     /// Only when open.
     [[nodiscard]] Storage& storage() { return *storage_; }
 

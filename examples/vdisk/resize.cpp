@@ -7,9 +7,11 @@
 
 #include <vdisk/allocation/heap.hpp>
 #include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/format/qcow2/punch.hpp>
 #include <vdisk/format/qcow2/resize.hpp>
 
 #include "closed.hpp"
+#include "interrupt.hpp"
 
 namespace tool {
 
@@ -27,7 +29,8 @@ struct Options {
 };
 
 /// Keeps room for [at, end), which reads as zeros.
-vdisk::Status fill(Storage& file, uint64_t at, uint64_t end, Preallocation preallocation) {
+vdisk::Status fill(const Storage& storage, uint64_t at, uint64_t end, Preallocation preallocation) {
+    InterruptibleFile file(storage);
     if (preallocation == Preallocation::falloc)
         return at < end ? file.reserve(at, end - at) : vdisk::Status{};
     if (preallocation == Preallocation::full) {
@@ -46,6 +49,7 @@ void resize_raw(Top& top, uint64_t size, Preallocation preallocation) {
     if (done) done = fill(file, old, size, preallocation);
     if (done) done = file.flush();
     if (!done && file.size() > old) static_cast<void>(file.resize(old));
+    if (!done) check_interrupt();
     expect(top, done);
 }
 
@@ -76,6 +80,7 @@ public:
     void run(uint64_t size) {
         vdisk::Status done = grow(size);
         if (!done) undo();
+        if (!done) check_interrupt();
         expect(top_, done);
     }
 
@@ -110,6 +115,7 @@ private:
         const uint64_t end = writer.size();
         const unsigned bits = layout_.cluster_bits;
         for (uint64_t at = blocks(layout_.size, bits) << bits; at < end;) {
+            if (interrupted() != 0) return fail(Errc::io, "interrupted");
             const auto place = writer.place(at, end - at);
             if (!place) return place.error();
             if (place->fresh) {
@@ -137,6 +143,7 @@ private:
     /// As good as it can be done: something failed already.
     void undo() {
         static_cast<void>(qcow2::shrink(top_.file.storage, layout_.size, Heap{}));
+        static_cast<void>(qcow2::punch_free(top_.file.storage, Heap{}));
         if (data_ && data_->storage.size() > data_size_) {
             static_cast<void>(data_->storage.resize(data_size_));
         }
@@ -153,6 +160,8 @@ private:
 void shrink_qcow2(Top& top, const qcow2::Layout& layout, uint64_t size) {
     auto data = data_file_of(top, layout);
     expect(top, qcow2::shrink(top.file.storage, size, Heap{}));
+    // It is smaller already; that free clusters keep their room is no failure.
+    static_cast<void>(qcow2::punch_free(top.file.storage, Heap{}));
     if (!data || data->storage.size() <= size) return;
     vdisk::Status shorter = data->storage.resize(size);
     if (shorter) shorter = data->storage.flush();
@@ -189,6 +198,7 @@ int resize(const Options& options) {
                       ": Use the --shrink option to perform a shrink operation (data beyond the "
                       "new end is lost)"};
     }
+    catch_interrupts();
     resize_image(top, options.input, size, preallocation);
     if (!options.quiet) std::puts("Image resized.");
     return 0;
@@ -239,7 +249,7 @@ void add_resize(CLI::App& app, Command& run) {
         "Examples:\n"
         "  vdisk resize disk.qcow2 +10G\n"
         "  vdisk resize --shrink -f raw disk.raw 512M\n\n"
-        "Exit codes: 0 done, 1 failed.");
+        "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
     cmd->callback([options, &run] { run = [options] { return resize(*options); }; });
 }
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 
+#include <vdisk/format/qcow2/punch.hpp>
 #include <vdisk/format/qcow2/snapshots.hpp>
 #include <vdisk/text/printable.hpp>
 
@@ -57,7 +58,11 @@ vdisk::Status act(const Options& options, Top& top) {
     if (options.action == 'a') return qcow2::apply_snapshot(file, options.name, Heap{});
     if (options.action == 'd') {
         const auto id = id_of(top, options.name);
-        return id ? qcow2::delete_snapshot(file, *id, Heap{}) : vdisk::Status(id.error());
+        if (!id) return id.error();
+        const vdisk::Status deleted = qcow2::delete_snapshot(file, *id, Heap{});
+        // Free clusters that keep their room are no failure.
+        if (deleted) static_cast<void>(qcow2::punch_free(file, Heap{}));
+        return deleted;
     }
     std::timespec now{};
     std::timespec_get(&now, TIME_UTC);

@@ -107,7 +107,16 @@ void add_output(CLI::App& app, std::string& output) {
 
 uint64_t size_of(const std::string& text, const char* what) {
     const auto size = text::parse_size(text);
-    if (!size) throw Failure{std::string(what) + ": '" + text + "' is not a size"};
+    if (!size) {
+        // With a smaller number, would it be one?
+        const size_t start = text.starts_with("0x") || text.starts_with("0X") ? 2 : 0;
+        const char* digits = start == 0 ? "0123456789" : "0123456789abcdefABCDEF";
+        const size_t end = std::min(text.find_first_not_of(digits, start), text.size());
+        const bool too_large =
+            end > start && text::parse_size(text.substr(0, start) + "1" + text.substr(end));
+        const char* verdict = too_large ? "' is too large (sizes are below 8E)" : "' is not a size";
+        throw Failure{std::string(what) + ": '" + text + verdict};
+    }
     return *size;
 }
 
