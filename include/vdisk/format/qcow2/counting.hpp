@@ -236,6 +236,7 @@ private:
         if (!bitmaps_valid(layout_)) return {};
         const auto directory = load_bitmap_directory(tables_.storage(), layout_);
         if (directory) count(directory->at, directory->size, layout_.bitmaps.at, "");
+        else if (directory.error().code == Errc::io) return directory.error();
         uint64_t room = image_.file_size();
         const Status walked = each_bitmap(tables_.storage(), layout_,
                                           [&](const Bitmap& b) { return bitmap(b, room); });
