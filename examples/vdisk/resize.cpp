@@ -142,8 +142,11 @@ private:
 
     /// As good as it can be done: something failed already.
     void undo() {
-        static_cast<void>(qcow2::shrink(top_.file.storage, layout_.size, Heap{}));
-        static_cast<void>(qcow2::punch_free(top_.file.storage, Heap{}));
+        const auto now = qcow2::open_closed(top_.file.storage, Heap{});
+        if (now && now->layout.size > layout_.size) {  // otherwise it was refused
+            static_cast<void>(qcow2::shrink(top_.file.storage, layout_.size, Heap{}));
+            static_cast<void>(qcow2::punch_free(top_.file.storage, Heap{}));
+        }
         if (data_ && data_->storage.size() > data_size_) {
             static_cast<void>(data_->storage.resize(data_size_));
         }

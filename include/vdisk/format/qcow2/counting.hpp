@@ -244,7 +244,6 @@ private:
         if (walked || e.code == Errc::io || e.code == Errc::no_memory) return walked;
         return tell(e.what, e.value, e.at), Status{};
     }
-
     Status bitmap(const Bitmap& b, uint64_t& room) {
         constexpr uint64_t reserved = ~(entry::offset_mask | 1);
         const uint64_t bytes = uint64_t{b.table_entries} * 8;
