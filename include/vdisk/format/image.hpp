@@ -90,8 +90,23 @@ enum class Purpose : uint8_t {
     metadata,  ///< to look at it: encrypted images and missing codecs are no obstacle
 };
 
+/// What becomes of a header whose checksum is wrong, in formats that have checksums.
+enum class Checksums : uint8_t {
+    required,  ///< the image is refused
+    ignored,   ///< it is read all the same, and not written
+};
+
+/// Which size counts where a format states more than one (VHD: bytes and geometry).
+enum class SizeRule : uint8_t {
+    bytes,     ///< the size in bytes
+    geometry,  ///< cylinders x heads x sectors
+    creator,   ///< whichever the program counts by that made the image, as QEMU does
+};
+
 struct OpenOptions {
     Purpose purpose = Purpose::data;
+    Checksums checksums = Checksums::required;
+    SizeRule size_rule = SizeRule::bytes;
     CacheShape cache = {};
 };
 

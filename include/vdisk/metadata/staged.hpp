@@ -68,6 +68,13 @@ public:
         return load_be64(bytes->data());
     }
 
+    /// The big-endian entry of 4 bytes at `at`, a multiple of 4.
+    Result<uint32_t> be32(uint64_t at) const {
+        const auto bytes = entries(at & ~uint64_t{7}, metadata::entry_size);
+        if (!bytes) return bytes.error();
+        return load_be32(bytes->data() + (at & 4));
+    }
+
     /// Changes table bytes; they must lie inside the storage. May write changes back to make room,
     /// so what belongs together is put in the order of its stages: claims, then links, then roots.
     Status put(uint64_t at, Bytes in, Stage stage) {
@@ -97,6 +104,13 @@ public:
     Status put_be64(uint64_t at, uint64_t value, Stage stage) {
         std::array<byte, 8> bytes{};
         store_be64(bytes.data(), value);
+        return put(at, bytes, stage);
+    }
+
+    /// Changes the big-endian entry of 4 bytes at `at`.
+    Status put_be32(uint64_t at, uint32_t value, Stage stage) {
+        std::array<byte, 4> bytes{};
+        store_be32(bytes.data(), value);
         return put(at, bytes, stage);
     }
 

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSL-1.0
+// Which places of the file blocks take, and whether two of them meet.
+#pragma once
+
+#include <vdisk/allocation/concepts.hpp>
+#include <vdisk/format/vhd/layout.hpp>
+
+namespace vdisk::vhd {
+
+/// What the file holds besides blocks and the footer at the end.
+struct Areas {
+    struct Area {
+        uint64_t at = 0, length = 0;
+        [[nodiscard]] uint64_t end() const { return at + length; }
+    };
+    /// Front footer, header, table, a map that XenServer keeps, and the parent locators.
+    std::array<Area, 16> areas{};
+    uint32_t count = 0;
+
+    void add(uint64_t at, uint64_t length) { areas[count++] = {at, length}; }
+
+    [[nodiscard]] bool overlap(uint64_t at, uint64_t length) const {
+        for (uint32_t i = 0; i < count; ++i) {
+            if (overlaps(at, length, areas[i].at, areas[i].length)) return true;
+        }
+        return false;
+    }
+    /// Where the last of them ends, rounded up to a sector.
+    [[nodiscard]] uint64_t end() const {
+        uint64_t last = 0;
+        for (uint32_t i = 0; i < count; ++i) {
+            if (areas[i].end() > last) last = areas[i].end();
+        }
+        return blocks(last, sector_bits) << sector_bits;
+    }
+    /// Whether a table entry, found at `entry_at`, points to a block that has its place to itself.
+    [[nodiscard]] Status check(const Layout& layout, uint32_t entry, uint64_t entry_at) const {
+        const uint64_t at = uint64_t{entry} << sector_bits;
+        if (!fits(at, layout.stride(), layout.data_end)) {
+            return corrupt("vhd: block ends past the end of the file", {entry, entry_at});
+        }
+        if (overlap(at, layout.stride())) {
+            return corrupt("vhd: block overlaps the header, a table or a parent locator",
+                           {entry, entry_at});
+        }
+        return {};
+    }
+};
+
+/// Xen's map of blocks that are full, behind the table. Nobody else needs it.
+struct BatmapHeader {
+    Cookie cookie;  ///< "tdbatmap"
+    be64 batmap_offset;
+    be32 batmap_size;  ///< sectors
+    be32 batmap_version;
+    be32 checksum;
+};
+inline constexpr Cookie batmap_cookie = {'t', 'd', 'b', 'a', 't', 'm', 'a', 'p'};
+
+namespace blocks_detail {
+
+template <Storage S>
+Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
+    if (std::memcmp(layout.creator_application.data(), "tap", 3) != 0) return {};
+    uint64_t at = layout.table_at + layout.table_bytes();
+    const uint64_t header_end = layout.header_at + sizeof(DynamicHeader);
+    if (at < header_end) at = header_end;
+    if (!fits(at, sector_size, layout.data_end)) return {};
+    const auto header = load<BatmapHeader>(storage, at);
+    if (!header) return header.error();
+    if (header->cookie != batmap_cookie) return {};
+    out.add(at, sector_size);
+    const uint64_t map_at = header->batmap_offset.value();
+    const uint64_t length = uint64_t{header->batmap_size.value()} << sector_bits;
+    if (fits(map_at, length, layout.data_end)) out.add(map_at, length);
+    return {};
+}
+
+}  // namespace blocks_detail
+
+/// The areas of an image that is not fixed. Locators that are not inside the file are left out.
+template <Storage S>
+Result<Areas> load_areas(const S& storage, const Layout& layout) {
+    Areas out;
+    out.add(0, sizeof(Footer));
+    out.add(layout.header_at, sizeof(DynamicHeader));
+    out.add(layout.table_at, layout.table_bytes());
+    if (Status added = blocks_detail::add_batmap(storage, layout, out); !added) {
+        return added.error();
+    }
+    if (!layout.has_parent()) return out;
+    const auto header = load<DynamicHeader>(storage, layout.header_at);
+    if (!header) return header.error();
+    for (const ParentLocator& locator : header->parent_locators) {
+        if (locator.platform_code.value() == platform::none) continue;
+        const uint64_t at = locator.platform_data_offset.value();
+        const uint64_t length = locator.platform_data_length.value();
+        if (fits(at, length, layout.data_end)) out.add(at, length);
+    }
+    return out;
+}
+
+/// The places of blocks in the file. All have one length, the stride, so two that do not meet never
+/// begin in one slot of that length: a table with an entry per slot knows them all, and is at most
+/// as long as the file has room for blocks.
+template <Allocation A>
+class BlockMap {
+public:
+    /// For blocks in the first `end` bytes of the file.
+    static Result<BlockMap> make(const Layout& layout, uint64_t end, A allocation) {
+        BlockMap map(static_cast<uint32_t>(layout.stride() >> sector_bits), std::move(allocation));
+        // Sector numbers have 32 bits: what is beyond, no block can be.
+        const uint64_t sectors = end >> sector_bits;
+        const uint32_t last = sectors < unallocated ? static_cast<uint32_t>(sectors) : unallocated;
+        map.slots_ = last / map.stride_ + 1;
+        auto memory = map.memory_.reserve(size_t{map.slots_} * sizeof(Slot));
+        if (!memory) return memory.error();
+        std::memset(memory->data(), 0xFF, size_t{map.slots_} * sizeof(Slot));
+        return map;
+    }
+
+    /// Block `number` begins at sector `at`. Answers with the number of a block that it meets;
+    /// `nobody` if it meets none, and only then it is taken in.
+    uint32_t add(uint32_t number, uint32_t at) {
+        const uint32_t slot = at / stride_;
+        if (slot >= slots_) return number;  // callers have checked that it is in the file
+        const auto meets = [&](uint32_t i) {
+            if (i >= slots_) return false;
+            const uint32_t other = get(i).at;
+            return other != unallocated && (other < at ? at - other : other - at) < stride_;
+        };
+        for (const uint32_t i : {slot, slot - 1, slot + 1}) {
+            if (meets(i)) return get(i).number;
+        }
+        put(slot, {at, number});
+        return nobody;
+    }
+
+    /// The block that begins in a slot; `nobody` if none does.
+    struct Slot {
+        uint32_t at;      ///< sector
+        uint32_t number;  ///< of the block, as the guest counts
+    };
+    static constexpr uint32_t nobody = 0xFFFFFFFF;
+
+    [[nodiscard]] uint32_t slots() const { return slots_; }
+    [[nodiscard]] Slot slot(uint32_t index) const { return get(index); }
+    void remove(uint32_t index) { put(index, {unallocated, nobody}); }
+
+private:
+    BlockMap(uint32_t stride, A allocation) : stride_(stride), memory_(std::move(allocation)) {}
+
+    [[nodiscard]] Slot get(uint32_t index) const {
+        Slot slot;
+        std::memcpy(&slot, memory_.bytes().data() + size_t{index} * sizeof(Slot), sizeof(Slot));
+        return slot;
+    }
+    void put(uint32_t index, Slot slot) {
+        std::memcpy(memory_.bytes().data() + size_t{index} * sizeof(Slot), &slot, sizeof(Slot));
+    }
+
+    uint32_t stride_;  ///< sectors
+    uint32_t slots_ = 0;
+    Buffer<A> memory_;
+};
+
+/// Calls `visit(number, entry, entry_at) -> Status` for every block of the disk that is allocated,
+/// in the guest's order.
+template <class Tables, class Visit>
+Status each_block(const Tables& tables, const Layout& layout, Visit&& visit) {
+    const uint32_t count = layout.blocks_in_use();
+    for (uint32_t number = 0; number < count;) {
+        const uint64_t at = layout.table_at + uint64_t{number} * 4;
+        const auto entry = tables.be32(at);
+        if (!entry) return entry.error();
+        ++number;
+        if (*entry == unallocated) continue;
+        if (Status visited = visit(number - 1, *entry, at); !visited) return visited;
+    }
+    return {};
+}
+
+}  // namespace vdisk::vhd
