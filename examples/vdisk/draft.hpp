@@ -37,7 +37,7 @@ public:
     [[nodiscard]] bool is_new() const { return is_new_; }
     /// New, and the data is in a file of its own, which is one hole.
     [[nodiscard]] bool has_new_data_file() const { return is_new_ && has_data_file_; }
-    [[nodiscard]] bool has_backing() const { return writer_.backing_file().length > 0; }
+    [[nodiscard]] bool has_backing() const { return writer_.has_parent(); }
     [[nodiscard]] const std::string& path() const { return path_; }
     /// The data file of an image that was there; the image itself where it has none.
     [[nodiscard]] const Origin& data_origin() const { return data_origin_; }

@@ -35,6 +35,20 @@ struct Subject {
         if (!read) throw failure(path, read.error());
         return out;
     }
+    /// What the image calls its parent first; empty where it has none.
+    [[nodiscard]] std::string parent_name() const {
+        if (!image.has_parent()) return {};
+        std::array<char, chain::max_name> buffer{};
+        const auto name = image.parent_name(0, buffer);
+        if (!name) throw failure(path, name.error());
+        return std::string(*name);
+    }
+    [[nodiscard]] std::string parent_format() const {
+        std::array<char, chain::max_name> buffer{};
+        const auto format = image.parent_format(buffer);
+        if (!format) throw failure(path, format.error());
+        return std::string(*format);
+    }
     /// The layout if the image is qcow2, or nullptr.
     [[nodiscard]] const qcow2::Layout* qcow2_layout() const {
         return image.visit([](const auto& real) -> const qcow2::Layout* {
@@ -46,6 +60,8 @@ struct Subject {
         return image.visit([](const auto& real) -> uint64_t {
             if constexpr (requires { real.layout().cluster_size(); })
                 return real.layout().cluster_size();
+            else if constexpr (requires { real.layout().block_size(); })
+                return real.layout().is_fixed() ? 0 : real.layout().block_size();
             else return 0;
         });
     }
@@ -146,8 +162,8 @@ void json_snapshots(text::Json& out, const Subject& subject) {
 
 void print_json(text::Json& out, const Subject& subject) {
     const AnyImage& image = subject.image;
-    const std::string backing = subject.text(image.backing_file());
-    const std::string backing_format = subject.text(image.backing_format());
+    const std::string backing = subject.parent_name();
+    const std::string backing_format = subject.parent_format();
     out.open('{');
     json_snapshots(out, subject);
     if (!backing.empty() && !backing_format.empty())
@@ -193,12 +209,12 @@ void print_human(const Subject& subject) {
     if (subject.cluster_size() != 0)
         std::printf("cluster_size: %" PRIu64 "\n", subject.cluster_size());
     if (subject.is_dirty()) std::puts("cleanly shut down: no");
-    if (const std::string backing = subject.text(image.backing_file()); !backing.empty()) {
+    if (const std::string backing = subject.parent_name(); !backing.empty()) {
         const std::string full = subject.full_name(backing);
         std::printf("backing file: %s", text::printable(backing).c_str());
         if (full != backing) std::printf(" (actual path: %s)", text::printable(full).c_str());
         std::putchar('\n');
-        const std::string format = subject.text(image.backing_format());
+        const std::string format = subject.parent_format();
         if (!format.empty())
             std::printf("backing file format: %s\n", text::printable(format).c_str());
     }

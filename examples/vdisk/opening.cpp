@@ -60,7 +60,9 @@ Failure blame(const Top& top, const Error& error, int exit_code) {
 template <class Child, class Parent>
 void check_guess(const std::string& path, const Child& child, const Parent& parent,
                  const Input& input) {
-    if (!input.backing_format.empty() || child.backing_format().length != 0) return;
+    std::array<char, chain::max_name> buffer{};
+    const auto stated = child.parent_format(buffer);
+    if (!input.backing_format.empty() || (stated && !stated->empty())) return;
     if (parent.image.format() != Raw::name) return;
     const std::string name = path + ": backing file '" + parent.origin.path + "'";
     refuse_foreign(parent.image.file(), name, "--backing-format", input.exit_code);

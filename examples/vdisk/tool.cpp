@@ -60,7 +60,7 @@ namespace {
 
 template <class... Formats>
 bool is_known(std::string_view name, FormatList<Formats...> /*list*/) {
-    return ((name == Formats::name) || ...);
+    return (is_named<Formats>(name) || ...);
 }
 
 }  // namespace

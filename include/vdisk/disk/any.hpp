@@ -7,6 +7,7 @@
 #include <vdisk/format/qcow/format.hpp>
 #include <vdisk/format/qcow2/format.hpp>
 #include <vdisk/format/raw/format.hpp>
+#include <vdisk/format/vhd/format.hpp>
 #include <vdisk/io/read.hpp>
 
 namespace vdisk {
@@ -15,7 +16,16 @@ namespace vdisk {
 template <class... Formats>
 struct FormatList {};
 
-using AllFormats = FormatList<Raw, Qcow, Qcow2>;
+using AllFormats = FormatList<Raw, Qcow, Qcow2, Vhd>;
+
+/// Whether `text` names the format; some have two names.
+template <class Format>
+[[nodiscard]] constexpr bool is_named(std::string_view text) {
+    if constexpr (requires { Format::alias; }) {
+        if (text == Format::alias) return true;
+    }
+    return text == Format::name;
+}
 
 /// What an image and a writer of a format known only at run time have in common. Calls are
 /// dispatched by the variant's index.
@@ -74,19 +84,21 @@ public:
         });
     }
 
-    /// The name of the backing file in the image file; empty where there is none.
-    [[nodiscard]] Text backing_file() const {
-        return visit([](const auto& image) -> Text {
-            if constexpr (requires { image.backing_file(); }) return image.backing_file();
-            else return {};
-        });
+    [[nodiscard]] bool has_parent() const {
+        return visit([](const auto& image) { return vdisk::has_parent(image); });
     }
-    /// The name of the backing file's format in the image file.
-    [[nodiscard]] Text backing_format() const {
-        return visit([](const auto& image) -> Text {
-            if constexpr (requires { image.backing_format(); }) return image.backing_format();
-            else return {};
-        });
+    /// As the functions of these names for one image, in format/parent.hpp.
+    Result<std::string_view> parent_name(unsigned choice, std::span<char> out) const {
+        return visit([&](const auto& image) { return vdisk::parent_name(image, choice, out); });
+    }
+    Result<std::string_view> parent_format(std::span<char> out) const {
+        return visit([&](const auto& image) { return vdisk::parent_format(image, out); });
+    }
+    [[nodiscard]] Guid identity() const {
+        return visit([](const auto& image) { return vdisk::identity(image); });
+    }
+    [[nodiscard]] bool is_child_of(const Guid& parent) const {
+        return visit([&](const auto& image) { return vdisk::is_child_of(image, parent); });
     }
     /// The name of the external data file; `needs_data_file` may be true without a name.
     [[nodiscard]] Text data_file() const {
@@ -139,7 +151,7 @@ public:
                                  A allocation = A{}, C codec = C{}) {
         Result<AnyImage> opened = fail(Errc::not_found, "open: unknown format name");
         const auto attempt = [&]<class Format>(std::type_identity<Format>) {
-            if (format != Format::name) return false;
+            if (!is_named<Format>(format)) return false;
             auto image =
                 Format::open(std::move(storage), options, std::move(allocation), std::move(codec));
             if (image) opened = AnyImage(Format::name, *std::move(image));

@@ -26,7 +26,7 @@ public:
                                   A allocation = A{}, C codec = C{}) {
         Result<AnyWriter> opened = fail(Errc::not_found, "open: unknown format name");
         const auto attempt = [&]<class Format>(std::type_identity<Format>) {
-            if (format != Format::name) return false;
+            if (!is_named<Format>(format)) return false;
             auto writer = Format::open_writer(std::move(storage), options, std::move(allocation),
                                               std::move(codec));
             if (writer) opened = AnyWriter(Format::name, *std::move(writer));

@@ -105,7 +105,7 @@ namespace chain {
 template <class I, Storage S>
 Result<std::string_view> backing_format(const I& child, const S& parent,
                                         const ChainOptions& options, std::span<char> name) {
-    const Result<std::string_view> stated = read_text(child.file(), child.backing_format(), name);
+    const Result<std::string_view> stated = child.parent_format(name);
     if (!stated) return stated;
     if (!stated->empty()) return stated;
     if (!options.backing_format.empty()) return options.backing_format;

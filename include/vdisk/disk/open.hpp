@@ -31,7 +31,8 @@ Result<std::string_view> format_of(const S& storage, const ChainOptions& options
 
 namespace chain {
 
-inline constexpr size_t max_name = 1024;
+inline constexpr size_t max_name = 4096;
+inline constexpr unsigned max_names = 16;  ///< that one image has for its parent
 
 // The name lives in the caller's buffer.
 template <class I>
@@ -60,18 +61,45 @@ struct Below {
     std::string_view format;
 };
 
-// The format's name may live in the caller's buffer.
-template <class S, class Child, class G, class Origin>
+// Whether the file is the parent that `child` means, by its id. The format's name may live in the
+// caller's buffer.
+template <class S, class I, class Child, class Origin>
+Result<Below<S, Origin>> verified(const Child& child, Opened<S, Origin> parent,
+                                  const ChainOptions& options, std::span<char> format_buffer) {
+    const auto format = backing_format(child, parent.storage, options, format_buffer);
+    if (!format) return format.error();
+    if (!child.is_child_of(Guid{})) {
+        OpenOptions look = options.open;
+        look.purpose = Purpose::metadata;
+        const auto image = I::open(*format, parent.storage, look);
+        if (!image) return image.error();
+        if (!child.is_child_of(image->identity())) {
+            return corrupt("open: not the parent that the image was made on (its id differs)");
+        }
+    }
+    return Below<S, Origin>{std::move(parent), *format};
+}
+
+// Tries the names that the child has for its parent, until one leads to it. What went wrong with
+// the first is told.
+template <class S, class I, class Child, class G, class Origin>
 Result<Below<S, Origin>> open_below(const Child& child, const Origin& origin, G& gate,
                                     const ChainOptions& options, std::span<char> format_buffer) {
-    std::array<char, max_name> buffer{};
-    const auto name = name_of(child, child.backing_file(), buffer);
-    if (!name) return name.error();
-    auto parent = gate.open({Reference::Role::backing_file, *name}, origin);
-    if (!parent) return parent.error();
-    const auto format = backing_format(child, parent->storage, options, format_buffer);
-    if (!format) return format.error();
-    return Below<S, Origin>{*std::move(parent), *format};
+    Result<Below<S, Origin>> first = corrupt("open: the image does not name the file it needs");
+    for (unsigned choice = 0; choice < max_names; ++choice) {
+        std::array<char, max_name> buffer{};
+        const auto name = child.parent_name(choice, buffer);
+        if (!name && choice > 0) break;
+        if (!name && name.error().code != Errc::not_found) return name.error();
+        if (!name || name->empty()) break;
+        auto parent = gate.open({Reference::Role::backing_file, *name}, origin);
+        auto below = parent
+                         ? verified<S, I>(child, *std::move(parent), options, format_buffer)
+                         : Result<Below<S, Origin>>(parent.error());
+        if (below) return below;
+        if (choice == 0) first = std::move(below);
+    }
+    return first;
 }
 
 // Opens `next` and all it stands on as the layers of a chain. `above` is what stands on it, if
@@ -101,8 +129,8 @@ Result<Chain<I, Origin>> open_layers(Below<S, Origin> next, const Origin* above,
         layers.push_back({*std::move(image), std::move(next.file.origin)});
 
         const auto& child = layers.back();
-        if (child.image.backing_file().length == 0) return Chain<I, Origin>(std::move(layers));
-        auto below = open_below<S>(child.image, child.origin, gate, options, format_buffer);
+        if (!child.image.has_parent()) return Chain<I, Origin>(std::move(layers));
+        auto below = open_below<S, I>(child.image, child.origin, gate, options, format_buffer);
         if (!below) return below.error();
         next = *std::move(below);
     }

@@ -4,8 +4,7 @@
 
 #include <vdisk/disk/any_writer.hpp>
 #include <vdisk/disk/open.hpp>
-#include <vdisk/format/qcow2/bitmaps.hpp>
-#include <vdisk/format/qcow2/repair.hpp>
+#include <vdisk/disk/recover.hpp>
 
 namespace vdisk {
 
@@ -93,34 +92,6 @@ Status zero(WritableDisk<W, I, Origin>& disk, uint64_t at, uint64_t length, MutB
 template <WritableStorage S>
 using SystemWriter = AnyWriter<AllFormats, S, Heap, SystemCodecs>;
 
-namespace chain {
-
-// A qcow2 image that was not closed cleanly (lazy refcounts) has its refcounts brought up to date.
-// One that stays damaged keeps its mark, and is refused by its writer.
-template <WritableStorage S>
-Status recover(std::string_view format, S& storage) {
-    if (format != Qcow2::name) return {};
-    const auto header = qcow2::load_header(storage);
-    if (!header) return {};
-    const auto layout = qcow2::check(*header, storage.size());
-    if (!layout || !layout->is_dirty() || layout->is_corrupt()) return {};
-    const auto repaired = qcow2::repair(storage, qcow2::Repair::all, Heap{});
-    return repaired ? Status{} : Status(repaired.error());
-}
-
-// Bitmaps that record stay, and say "written" of the whole disk. Where that cannot be, the writer
-// declares them void.
-template <WritableStorage S>
-Status keep_bitmaps(std::string_view format, S& storage) {
-    if (format != Qcow2::name) return {};
-    const auto image = qcow2::open_closed(storage, Heap{});
-    if (!image || !qcow2::bitmaps_valid(image->layout)) return {};
-    const Status kept = qcow2::mark_recording_dirty(storage, Heap{});
-    return !kept && kept.error().code == Errc::io ? kept : Status{};
-}
-
-}  // namespace chain
-
 /// Opens `top` to be written, and the chain it stands on to be read, as open_chain does. The gate
 /// is asked for an external data file with Use::write. `top.storage` must be open for writing. An
 /// image marked dirty is repaired first; one marked corrupt is refused. Bitmaps that record say
@@ -139,9 +110,9 @@ Result<WritableDisk<W, I, Origin>> open_writable(Opened<S, Origin> top, G& gate,
     const Status data = chain::attach_data_file(*writer, gate, top.origin, Reference::Use::write);
     if (!data) return data.error();
     std::optional<Chain<I, Origin>> parents;
-    if (writer->backing_file().length > 0) {
+    if (writer->has_parent()) {
         std::array<char, chain::max_name> buffer{};
-        auto below = chain::open_below<S>(*writer, top.origin, gate, options, buffer);
+        auto below = chain::open_below<S, I>(*writer, top.origin, gate, options, buffer);
         if (!below) return below.error();
         auto opened =
             chain::open_layers<I>(*std::move(below), &top.origin, gate, options, allocation...);
