@@ -15,6 +15,12 @@
 #include <vdisk/format/qcow2/resize.hpp>
 #include <vdisk/format/qcow2/snapshots.hpp>
 #include <vdisk/format/qcow2/writer.hpp>
+#include <vdisk/format/vhd/change.hpp>
+#include <vdisk/format/vhd/check.hpp>
+#include <vdisk/format/vhd/compact.hpp>
+#include <vdisk/format/vhd/create.hpp>
+#include <vdisk/format/vhd/repair.hpp>
+#include <vdisk/format/vhd/resize.hpp>
 #include <vdisk/io/compare.hpp>
 #include <vdisk/io/copy.hpp>
 #include <vdisk/io/pack.hpp>

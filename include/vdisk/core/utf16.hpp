@@ -46,9 +46,12 @@ constexpr void put(char* out, uint32_t point) {
 constexpr uint32_t take(std::string_view& text) {
     constexpr uint32_t bad = ~uint32_t{0};
     const auto lead = static_cast<uint8_t>(text[0]);
-    const size_t n = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3
-                     : lead < 0xF5                                   ? 4
-                                                                     : 0;
+    const size_t n = lead < 0x80   ? 1
+                     : lead < 0xC2 ? 0
+                     : lead < 0xE0 ? 2
+                     : lead < 0xF0 ? 3
+                     : lead < 0xF5 ? 4
+                                   : 0;
     if (n == 0 || n > text.size()) return bad;
     uint32_t point = n == 1 ? lead : lead & (0x7Fu >> n);
     for (size_t i = 1; i < n; ++i) {

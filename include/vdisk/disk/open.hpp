@@ -93,9 +93,8 @@ Result<Below<S, Origin>> open_below(const Child& child, const Origin& origin, G&
         if (!name && name.error().code != Errc::not_found) return name.error();
         if (!name || name->empty()) break;
         auto parent = gate.open({Reference::Role::backing_file, *name}, origin);
-        auto below = parent
-                         ? verified<S, I>(child, *std::move(parent), options, format_buffer)
-                         : Result<Below<S, Origin>>(parent.error());
+        auto below = parent ? verified<S, I>(child, *std::move(parent), options, format_buffer)
+                            : Result<Below<S, Origin>>(parent.error());
         if (below) return below;
         if (choice == 0) first = std::move(below);
     }

@@ -6,6 +6,10 @@
 
 namespace vdisk::qcow2 {
 
+using vdisk::Flaw;
+using vdisk::Problem;
+using vdisk::Repair;
+
 /// What was found, in the figures of `qemu-img check`.
 struct CheckReport {
     uint64_t corruptions = 0;

@@ -3,8 +3,8 @@
 // file, since what is counted and what is told about it belong together.
 #pragma once
 
+#include <vdisk/format/problem.hpp>
 #include <vdisk/format/qcow2/bitmap.hpp>
-#include <vdisk/format/qcow2/problem.hpp>
 #include <vdisk/format/qcow2/root.hpp>
 #include <vdisk/format/qcow2/walk.hpp>
 

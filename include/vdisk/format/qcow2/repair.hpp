@@ -8,30 +8,11 @@
 
 namespace vdisk::qcow2 {
 
-/// What is to be repaired.
-enum class Repair : uint8_t {
-    leaks,  ///< space that is lost; harmless. Where pointers are bad it is left: they may lead
-            ///< there.
-    all,    ///< whatever is wrong. Guest data behind pointers that lead nowhere becomes zeros.
-};
-
 /// What `Error::what` is where refcounts have to be built anew before leaks can be told.
 inline constexpr char rebuild_needed[] =
     "qcow2: refcounts have to be rebuilt: repair all, not leaks";
 
-/// The image before and after.
-struct RepairReport {
-    CheckReport before, after;
-
-    [[nodiscard]] uint64_t leaks_fixed() const { return fixed(before.leaks, after.leaks); }
-    [[nodiscard]] uint64_t corruptions_fixed() const {
-        return fixed(before.corruptions + before.check_errors,
-                     after.corruptions + after.check_errors);
-    }
-
-private:
-    static uint64_t fixed(uint64_t then, uint64_t now) { return then > now ? then - now : 0; }
-};
+using RepairReport = Repaired<CheckReport>;
 
 namespace repairing {
 

@@ -17,7 +17,9 @@ struct Areas {
     std::array<Area, 16> areas{};
     uint32_t count = 0;
 
-    void add(uint64_t at, uint64_t length) { areas[count++] = {at, length}; }
+    void add(uint64_t at, uint64_t length) {
+        if (length > 0) areas[count++] = {at, length};
+    }
 
     [[nodiscard]] bool overlap(uint64_t at, uint64_t length) const {
         for (uint32_t i = 0; i < count; ++i) {
@@ -32,6 +34,23 @@ struct Areas {
             if (areas[i].end() > last) last = areas[i].end();
         }
         return blocks(last, sector_bits) << sector_bits;
+    }
+    /// Where the first of them after `at` begins, at most `limit`.
+    [[nodiscard]] uint64_t next(uint64_t at, uint64_t limit) const {
+        uint64_t first = limit;
+        for (uint32_t i = 0; i < count; ++i) {
+            if (areas[i].at >= at && areas[i].at < first) first = areas[i].at;
+        }
+        return first;
+    }
+    /// Where what meets [at, at + length) ends, in sectors; `at` itself where nothing does.
+    [[nodiscard]] uint64_t past(uint64_t at, uint64_t length) const {
+        uint64_t end = at;
+        for (uint32_t i = 0; i < count; ++i) {
+            if (!overlaps(at, length, areas[i].at, areas[i].length)) continue;
+            if (areas[i].end() > end) end = areas[i].end();
+        }
+        return blocks(end, sector_bits) << sector_bits;
     }
     /// Whether a table entry, found at `entry_at`, points to a block that has its place to itself.
     [[nodiscard]] Status check(const Layout& layout, uint32_t entry, uint64_t entry_at) const {
@@ -119,23 +138,6 @@ public:
         return map;
     }
 
-    /// Block `number` begins at sector `at`. Answers with the number of a block that it meets;
-    /// `nobody` if it meets none, and only then it is taken in.
-    uint32_t add(uint32_t number, uint32_t at) {
-        const uint32_t slot = at / stride_;
-        if (slot >= slots_) return number;  // callers have checked that it is in the file
-        const auto meets = [&](uint32_t i) {
-            if (i >= slots_) return false;
-            const uint32_t other = get(i).at;
-            return other != unallocated && (other < at ? at - other : other - at) < stride_;
-        };
-        for (const uint32_t i : {slot, slot - 1, slot + 1}) {
-            if (meets(i)) return get(i).number;
-        }
-        put(slot, {at, number});
-        return nobody;
-    }
-
     /// The block that begins in a slot; `nobody` if none does.
     struct Slot {
         uint32_t at;      ///< sector
@@ -143,9 +145,31 @@ public:
     };
     static constexpr uint32_t nobody = 0xFFFFFFFF;
 
+    /// The block that meets one that begins at sector `at`; `nobody` if none does.
+    [[nodiscard]] Slot meets(uint32_t at) const {
+        const uint32_t slot = at / stride_;
+        for (const uint32_t i : {slot, slot - 1, slot + 1}) {
+            if (i >= slots_) continue;
+            const Slot other = get(i);
+            if (other.number == nobody) continue;
+            if ((other.at < at ? at - other.at : other.at - at) < stride_) return other;
+        }
+        return {unallocated, nobody};
+    }
+
+    /// Block `number` begins at sector `at`, inside the file. Answers with the number of a block
+    /// that it meets; `nobody` if it meets none, and only then it is taken in.
+    uint32_t add(uint32_t number, uint32_t at) {
+        const uint32_t other = meets(at).number;
+        if (other == nobody && at / stride_ < slots_) put(at / stride_, {at, number});
+        return other;
+    }
+    void remove(uint32_t at) {
+        if (at / stride_ < slots_) put(at / stride_, {unallocated, nobody});
+    }
+
     [[nodiscard]] uint32_t slots() const { return slots_; }
     [[nodiscard]] Slot slot(uint32_t index) const { return get(index); }
-    void remove(uint32_t index) { put(index, {unallocated, nobody}); }
 
 private:
     BlockMap(uint32_t stride, A allocation) : stride_(stride), memory_(std::move(allocation)) {}
@@ -163,6 +187,40 @@ private:
     uint32_t slots_ = 0;
     Buffer<A> memory_;
 };
+
+/// Where a block begins whose contents begin at a multiple of 4096, not before `from`.
+[[nodiscard]] inline uint64_t aligned_block(const Layout& layout, uint64_t from) {
+    constexpr unsigned page_bits = 12;
+    const uint64_t contents = blocks(from + layout.bitmap_bytes(), page_bits) << page_bits;
+    return contents - layout.bitmap_bytes();
+}
+
+/// Refuses what may not be written: images with a wrong checksum, with footers that are not both
+/// there and alike, those that a suspended machine counts on, and those read by their geometry.
+template <Storage S>
+Status check_writable(const S& file, const Layout& l) {
+    if (!l.checksums_right) {
+        return fail(Errc::read_only, "vhd: an image with a wrong checksum is only read");
+    }
+    if (l.saved_state) {
+        return fail(Errc::read_only, "vhd: the disk belongs to a suspended machine");
+    }
+    if (l.size != l.current_size) {
+        return fail(Errc::read_only, "vhd: a size by geometry is only read");
+    }
+    if (l.footer_copy == FooterCopy::front) {
+        return corrupt("vhd: the footer at the end is lost (repair writes it again)");
+    }
+    if (l.is_fixed()) return {};
+    const auto front = load<Footer>(file, 0);
+    if (!front) return front.error();
+    const auto end = load<Footer>(file, l.data_end);
+    if (!end) return end.error();
+    if (std::memcmp(&*front, &*end, sizeof(Footer)) != 0) {
+        return corrupt("vhd: the two footers differ (repair makes them alike)");
+    }
+    return {};
+}
 
 /// Calls `visit(number, entry, entry_at) -> Status` for every block of the disk that is allocated,
 /// in the guest's order.

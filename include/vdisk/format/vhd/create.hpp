@@ -62,8 +62,8 @@ inline Footer footer(const CreateOptions& o) {
     const uint64_t size = blocks(o.size, sector_bits) << sector_bits;
     Geometry geometry = o.geometry;
     if (geometry.sectors() == 0) geometry = geometry_of(size >> sector_bits);
-    const bool agrees = geometry == largest_geometry ||
-                        uint64_t{geometry.sectors()} << sector_bits == size;
+    const bool agrees =
+        geometry == largest_geometry || uint64_t{geometry.sectors()} << sector_bits == size;
     f.cookie = footer_cookie;
     f.features = 2;  // reserved, always set
     f.file_format_version = version;
@@ -71,8 +71,8 @@ inline Footer footer(const CreateOptions& o) {
     f.time_stamp = o.time_stamp;
     f.creator_application = o.creator_application;
     if (o.creator_application == std::array<char, 4>{}) {
-        f.creator_application = agrees ? std::array{'v', 'd', 's', 'k'}
-                                       : std::array{'w', 'i', 'n', ' '};
+        f.creator_application =
+            agrees ? std::array{'v', 'd', 's', 'k'} : std::array{'w', 'i', 'n', ' '};
     }
     f.creator_version = o.creator_version;
     f.creator_host_os = o.creator_host_os;

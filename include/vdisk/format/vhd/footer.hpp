@@ -20,7 +20,7 @@ enum class FooterCopy : uint8_t {
 struct FoundFooter {
     Footer footer;
     FooterCopy copy = FooterCopy::end;
-    uint64_t at = 0;            ///< where in the file it stands
+    uint64_t at = 0;  ///< where in the file it stands
     bool checksum_right = true;
 };
 

@@ -108,9 +108,8 @@ private:
         // A last block may be cut short: what is missing reads as zeros.
         if (home >= layout_.data_end) return Extent{.kind = Kind::zero, .length = run->length};
         const uint64_t stored = layout_.data_end - home;
-        return Extent{.kind = Kind::data,
-                      .at = home,
-                      .length = run->length < stored ? run->length : stored};
+        return Extent{
+            .kind = Kind::data, .at = home, .length = run->length < stored ? run->length : stored};
     }
 
     // What a sector bitmap does not claim comes from the parent, or is zeros where there is none.
@@ -129,8 +128,7 @@ private:
             const uint64_t wanted = blocks((bit & 63) + count - run.length, 6) * 8;
             const auto words = tables_.entries(block_at + (bit >> 6) * 8, wanted);
             if (!words) return words.error();
-            const BitRun more =
-                bit_run<BitOrder::msb_first>(*words, bit & 63, count - run.length);
+            const BitRun more = bit_run<BitOrder::msb_first>(*words, bit & 63, count - run.length);
             if (run.length > 0 && more.value != run.value) break;
             run = {more.value, run.length + more.length};
             if ((bit & 63) + more.length < words->size() * 8) break;

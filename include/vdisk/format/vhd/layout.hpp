@@ -72,8 +72,9 @@ Found found(const T& structure, const auto& field, uint64_t value, uint64_t at) 
 }
 
 [[nodiscard]] inline uint64_t size_of(const Layout& l, SizeRule rule) {
-    const bool by_bytes = rule == SizeRule::bytes || l.geometry == largest_geometry ||
-                          (rule == SizeRule::creator && creator_counts_bytes(l.creator_application));
+    const bool by_bytes =
+        rule == SizeRule::bytes || l.geometry == largest_geometry ||
+        (rule == SizeRule::creator && creator_counts_bytes(l.creator_application));
     return by_bytes ? l.current_size : uint64_t{l.geometry.sectors()} << sector_bits;
 }
 

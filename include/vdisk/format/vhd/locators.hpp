@@ -16,9 +16,7 @@ namespace locators {
 inline constexpr std::array<uint32_t, 5> choices = {platform::w2ru, platform::w2ku, platform::macx,
                                                     platform::wi2r, platform::wi2k};
 
-inline Error missing() {
-    return fail(Errc::not_found, "vhd: the image names no other parent");
-}
+inline Error missing() { return fail(Errc::not_found, "vhd: the image names no other parent"); }
 
 // Backslashes become slashes, and "./" goes from the front.
 inline std::string_view as_path(std::span<char> name) {
@@ -125,7 +123,8 @@ inline std::string_view base_name(std::string_view path) {
 }  // namespace locators
 
 /// The choice-th name of the parent, as UTF-8 with slashes in `out`; relative ones are meant from
-/// the folder of the image. Names that nobody can read are left out. Errc::not_found after the last.
+/// the folder of the image. Names that nobody can read are left out. Errc::not_found after the
+/// last.
 template <Storage S>
 Result<std::string_view> parent_name(const S& storage, const Layout& layout, unsigned choice,
                                      std::span<char> out) {

@@ -20,9 +20,7 @@ namespace paths {
 inline constexpr size_t max_path = 4096;
 inline constexpr size_t max_encoded = 2 * max_path + 4;
 
-inline bool is_relative(uint32_t code) {
-    return code == platform::w2ru || code == platform::wi2r;
-}
+inline bool is_relative(uint32_t code) { return code == platform::w2ru || code == platform::wi2r; }
 
 // UTF-16LE with backslashes; a relative path begins with a point.
 inline Result<size_t> windows(std::string_view path, bool relative, MutBytes out) {
@@ -102,8 +100,8 @@ inline Status put_unicode_name(const ParentLink& link, DynamicHeader& header) {
     const std::string_view path =
         link.relative_path.empty() ? link.absolute_path : link.relative_path;
     header.parent_unicode_name.fill(byte{0});
-    const auto name = utf16_from_utf8(locators::base_name(path), ByteOrder::big,
-                                      header.parent_unicode_name);
+    const auto name =
+        utf16_from_utf8(locators::base_name(path), ByteOrder::big, header.parent_unicode_name);
     if (!name && name.error().code != Errc::limit) return name.error();
     return {};
 }

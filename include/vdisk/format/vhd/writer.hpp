@@ -119,8 +119,9 @@ public:
     Result<uint64_t> drop(uint64_t at, uint64_t length) {
         if (layout().is_fixed()) return unsupported("vhd: a fixed disk holds all it has");
         const uint64_t size = layout().block_size();
-        const uint64_t end = at + length == layout().size ? at + length
-                                                          : align_down(at + length, layout().block_bits);
+        const uint64_t end = at + length == layout().size
+                                 ? at + length
+                                 : align_down(at + length, layout().block_bits);
         const uint64_t first = blocks(at, layout().block_bits) << layout().block_bits;
         for (uint64_t block = first; block < end; block += size) {
             const auto entry = this->tables().be32(this->entry_at(block));
@@ -141,52 +142,26 @@ private:
     using Base::layout;
     static const Layout& layout_of(const Base& base) { return base.layout(); }
 
-    static Status check_writable(const S& file, const Layout& l) {
-        if (!l.checksums_right) {
-            return fail(Errc::read_only, "vhd: an image with a wrong checksum is only read");
-        }
-        if (l.saved_state) {
-            return fail(Errc::read_only, "vhd: the disk belongs to a suspended machine");
-        }
-        if (l.size != l.current_size) {
-            return fail(Errc::read_only, "vhd: a size by geometry is only read");
-        }
-        if (l.footer_copy == FooterCopy::front) {
-            return corrupt("vhd: the footer at the end is lost (repair writes it again)");
-        }
-        if (l.is_fixed()) return {};
-        const auto front = load<Footer>(file, 0);
-        if (!front) return front.error();
-        const auto end = load<Footer>(file, l.data_end);
-        if (!end) return end.error();
-        if (std::memcmp(&*front, &*end, sizeof(Footer)) != 0) {
-            return corrupt("vhd: the two footers differ (repair makes them alike)");
-        }
-        return {};
-    }
-
     Status check_blocks(A allocation) {
         auto map = BlockMap<A>::make(layout(), layout().data_end, std::move(allocation));
         if (!map) return map.error();
         const auto areas = load_areas(this->file(), layout());
         if (!areas) return areas.error();
-        return each_block(
-            this->tables(), layout(), [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
-                if (Status sound = areas->check(layout(), entry, at); !sound) return sound;
-                if (map->add(number, entry) != map->nobody) {
-                    return corrupt("vhd: two blocks overlap", {entry, at});
-                }
-                return {};
-            });
+        return each_block(this->tables(), layout(),
+                          [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
+                              if (Status sound = areas->check(layout(), entry, at); !sound)
+                                  return sound;
+                              if (map->add(number, entry) != map->nobody) {
+                                  return corrupt("vhd: two blocks overlap", {entry, at});
+                              }
+                              return {};
+                          });
     }
 
     // Where a new block begins, so that its contents begin at a multiple of 4096. The file reaches
     // to the end of the footer behind it.
     Result<uint64_t> append() {
-        constexpr unsigned page_bits = 12;
-        const uint64_t from = blocks(storage().size(), sector_bits) << sector_bits;
-        const uint64_t contents = blocks(from + layout().bitmap_bytes(), page_bits) << page_bits;
-        const uint64_t block = contents - layout().bitmap_bytes();
+        const uint64_t block = aligned_block(layout(), storage().size());
         if (block >> sector_bits >= unallocated) {
             return fail(Errc::limit, "vhd: the file is too large for another block", {block});
         }
@@ -235,8 +210,8 @@ private:
     Result<uint64_t> zero_absent(uint64_t at, const Extent& run) {
         if (!layout().has_parent()) return run.length;
         const uint64_t size = layout().block_size();
-        const bool whole = (at & (size - 1)) == 0 &&
-                           (run.length >= size || at + run.length == layout().size);
+        const bool whole =
+            (at & (size - 1)) == 0 && (run.length >= size || at + run.length == layout().size);
         if (run.at != 0 || !whole) return uint64_t{0};
         const auto placed = place(at, run.length < size ? run.length : size);
         if (!placed) return placed.error();

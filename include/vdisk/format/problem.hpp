@@ -4,7 +4,7 @@
 
 #include <vdisk/core/result.hpp>
 
-namespace vdisk::qcow2 {
+namespace vdisk {
 
 /// How bad it is.
 enum class Flaw : uint8_t {
@@ -32,4 +32,26 @@ struct NoVisitor {
     void operator()(const Problem&) const {}
 };
 
-}  // namespace vdisk::qcow2
+/// What is to be repaired.
+enum class Repair : uint8_t {
+    leaks,  ///< space that is lost; harmless. Where pointers are bad it is left: they may lead
+            ///< there.
+    all,    ///< whatever is wrong. Guest data behind pointers that lead nowhere becomes zeros.
+};
+
+/// The image before and after a repair.
+template <class Report>
+struct Repaired {
+    Report before, after;
+
+    [[nodiscard]] uint64_t leaks_fixed() const { return fixed(before.leaks, after.leaks); }
+    [[nodiscard]] uint64_t corruptions_fixed() const {
+        return fixed(before.corruptions + before.check_errors,
+                     after.corruptions + after.check_errors);
+    }
+
+private:
+    static uint64_t fixed(uint64_t then, uint64_t now) { return then > now ? then - now : 0; }
+};
+
+}  // namespace vdisk

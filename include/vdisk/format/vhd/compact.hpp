@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSL-1.0
+// Makes the file as short as it can be: blocks that say nothing go, the last ones move into the
+// holes, and the end is cut off. A cut at any moment leaves an image with the same contents.
+#pragma once
+
+#include <vdisk/core/zero.hpp>
+#include <vdisk/format/vhd/image.hpp>
+#include <vdisk/format/vhd/move.hpp>
+#include <vdisk/metadata/staged.hpp>
+
+namespace vdisk::vhd {
+
+struct Compacted {
+    uint64_t dropped = 0;  ///< blocks that said nothing
+    uint64_t moved = 0;
+};
+
+/// What is below a base image.
+struct NothingBelow {
+    Status operator()(uint64_t, MutBytes out) const {
+        std::memset(out.data(), 0, out.size());
+        return {};
+    }
+};
+
+namespace compacting {
+
+template <Storage S, Allocation A>
+using Tables = StagedMetadata<Borrowed<S>, A>;
+
+/// One compaction: what its steps share.
+template <WritableStorage S, Allocation A, class Below, class Progress>
+class Compactor {
+public:
+    Compactor(S& storage, Closed<S, A>& image, BlockMap<A>& map, Tables<S, A>& tables,
+              MutBytes buffer, Below& below, Progress& progress)
+        : storage_(storage),
+          image_(image),
+          map_(map),
+          tables_(tables),
+          half_(buffer.size() / 2),
+          buffer_(buffer),
+          below_(below),
+          progress_(progress) {}
+
+    Result<Compacted> run() {
+        if (Status done = drop(); !done) return done.error();
+        // What was given up is free from here on.
+        if (Status durable = tables_.flush(); !durable) return durable.error();
+        if (Status done = pack(); !done) return done.error();
+        if (Status durable = tables_.flush(); !durable) return durable.error();
+        return out_;
+    }
+
+    Status pack() {
+        uint64_t from = 0;
+        for (uint32_t i = map_.slots(); i-- > 0;) {
+            const auto last = map_.slot(i);
+            if (last.number == map_.nobody) continue;
+            const uint64_t at = uint64_t{last.at} << sector_bits;
+            from = find_hole(layout(), image_.areas, map_, from, at);
+            if (from >= at) break;
+            if (Status moved = move(last.number, last.at, from); !moved) return moved;
+        }
+        return {};
+    }
+
+    [[nodiscard]] const Compacted& report() const { return out_; }
+
+private:
+    [[nodiscard]] const Layout& layout() const { return image_.layout; }
+
+    Status drop() {
+        uint32_t done = 0;
+        return each_block(image_.tables, layout(),
+                          [&](uint32_t number, uint32_t entry, uint64_t entry_at) -> Status {
+                              if (Status on = progress_(done++); !on) return on;
+                              const auto empty = says_nothing(number, entry);
+                              if (!empty) return empty.error();
+                              if (!*empty) return {};
+                              map_.remove(entry);
+                              ++out_.dropped;
+                              return tables_.put_be32(entry_at, unallocated, Stage::root);
+                          });
+    }
+
+    // Whether the guest would see the same without the block.
+    Result<bool> says_nothing(uint32_t number, uint32_t entry) {
+        const uint64_t block = uint64_t{entry} << sector_bits;
+        const uint64_t contents = block + layout().bitmap_bytes();
+        const uint64_t guest = uint64_t{number} << layout().block_bits;
+        const uint64_t rest = layout().size - guest;
+        const uint64_t length = rest < layout().block_size() ? rest : layout().block_size();
+        std::array<byte, sector_size> bits;
+        for (uint64_t at = 0; at < length;) {
+            // A sector of the bitmap stands for 2 MiB.
+            const uint64_t bit = at >> sector_bits;
+            const Status got = storage_.read(block + (bit >> 12 << sector_bits), MutBytes(bits));
+            if (!got) return got.error();
+            const uint64_t in_bitmap = bit & 4095;
+            const BitRun run = bit_run<BitOrder::msb_first>(bits, in_bitmap, 4096 - in_bitmap);
+            uint64_t bytes = run.length << sector_bits;
+            if (bytes > length - at) bytes = length - at;
+            if (run.value) {
+                const auto same = is_as_below(contents + at, guest + at, bytes);
+                if (!same || !*same) return same;
+            }
+            at += bytes;
+        }
+        return true;
+    }
+
+    Result<bool> is_as_below(uint64_t at, uint64_t guest, uint64_t length) {
+        while (length > 0) {
+            const size_t n = length < half_ ? static_cast<size_t>(length) : half_;
+            const MutBytes mine = buffer_.first(n);
+            if (Status got = storage_.read(at, mine); !got) return got.error();
+            if (layout().has_parent()) {
+                const MutBytes theirs = buffer_.subspan(half_, n);
+                if (Status got = below_(guest, theirs); !got) return got.error();
+                if (std::memcmp(mine.data(), theirs.data(), n) != 0) return false;
+            } else if (!is_zero(mine)) {
+                return false;
+            }
+            at += n;
+            guest += n;
+            length -= n;
+        }
+        return true;
+    }
+
+    Status move(uint32_t number, uint32_t from, uint64_t to) {
+        if (Status on = progress_(number); !on) return on;
+        const uint64_t at = uint64_t{from} << sector_bits;
+        if (Status put = copy_bytes_to(storage_, at, to, layout().stride(), buffer_); !put) {
+            return put;
+        }
+        tables_.wrote_data();
+        const auto sector = static_cast<uint32_t>(to >> sector_bits);
+        map_.remove(from);
+        map_.add(number, sector);
+        ++out_.moved;
+        return tables_.put_be32(layout().table_at + uint64_t{number} * 4, sector, Stage::root);
+    }
+
+    S& storage_;
+    Closed<S, A>& image_;
+    BlockMap<A>& map_;
+    Tables<S, A>& tables_;
+    size_t half_;
+    MutBytes buffer_;
+    Below& below_;
+    Progress& progress_;
+    Compacted out_;
+};
+
+// A table that was moved behind the blocks goes back before them, if there is room.
+template <WritableStorage S, Allocation A>
+Status lower_table(S& storage, A allocation, MutBytes buffer) {
+    auto image = open_closed(storage, allocation);
+    if (!image) return image.error();
+    const Layout& layout = image->layout;
+    const auto map = map_blocks(*image, allocation);
+    if (!map) return map.error();
+    if (layout.table_bytes() > layout.stride()) return {};
+    const uint64_t to =
+        find_room(layout, image->areas, *map, 0, layout.table_bytes(), layout.table_at);
+    if (to >= layout.table_at) return {};
+    Status done = copy_bytes_to(storage, layout.table_at, to, layout.table_bytes(), buffer);
+    if (done) done = storage.flush();
+    if (!done) return done;
+    return change_header(storage, layout, [&](DynamicHeader& h) { h.table_offset = to; });
+}
+
+// The footer behind what is last, and nothing behind the footer.
+template <WritableStorage S, Allocation A>
+Status cut_end(S& storage, A allocation) {
+    const auto image = open_closed(storage, std::move(allocation));
+    if (!image) return image.error();
+    const auto end = end_of_data(*image);
+    if (!end) return end.error();
+    if (*end == image->layout.data_end) return {};
+    const auto footer = load<Footer>(storage, 0);
+    if (!footer) return footer.error();
+    return put_end(storage, *footer, *end);
+}
+
+struct NoProgress {
+    Status operator()(uint64_t) const { return {}; }
+};
+
+}  // namespace compacting
+
+enum class Compaction : uint8_t {
+    move_only,  ///< blocks move into holes, none goes
+    drop,       ///< blocks that read as what is below go as well
+};
+
+/// Compacts a closed image. `below(at, out)` reads the parent of a differencing image, also past
+/// its end; without a parent nobody calls it. `progress(block) -> Status` is called now and then,
+/// with a growing number in each of two passes; a failure ends the work between two steps, and is
+/// returned. Memory: 8 bytes for every block there is room for, and 128 KiB.
+template <WritableStorage S, Allocation A, class Below = NothingBelow,
+          class Progress = compacting::NoProgress>
+Result<Compacted> compact(S& storage, A allocation, Compaction what = Compaction::drop,
+                          Below below = {}, Progress progress = {}) {
+    auto image = open_to_change(storage, allocation);
+    if (!image) return image.error();
+    if (image->layout.is_fixed()) return Compacted{};
+    auto map = map_blocks(*image, allocation);
+    if (!map) return map.error();
+    auto tables = compacting::Tables<S, A>::make(Borrowed<S>(storage), closed_cache, allocation);
+    if (!tables) return tables.error();
+    Buffer<A> buffer(allocation);
+    if (auto memory = buffer.reserve(2 * copy_bytes); !memory) return memory.error();
+
+    compacting::Compactor work(storage, *image, *map, *tables, buffer.bytes(), below, progress);
+    Result<Compacted> done = Compacted{};
+    if (what == Compaction::drop) {
+        done = work.run();
+    } else {
+        Status packed = work.pack();
+        if (packed) packed = tables->flush();
+        done = packed ? Result<Compacted>(work.report()) : packed.error();
+    }
+    if (!done) return done;
+    Status ended = compacting::lower_table(storage, allocation, buffer.bytes());
+    if (ended) ended = compacting::cut_end(storage, allocation);
+    if (!ended) return ended.error();
+    return done;
+}
+
+}  // namespace vdisk::vhd

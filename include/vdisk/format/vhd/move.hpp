@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSL-1.0
+// Moving blocks, and finding places for them.
+#pragma once
+
+#include <vdisk/format/vhd/closed.hpp>
+
+namespace vdisk::vhd {
+
+/// Bytes that are copied at once.
+inline constexpr size_t copy_bytes = 65536;
+
+/// Copies bytes inside the file; the ranges do not overlap.
+template <WritableStorage S>
+Status copy_bytes_to(S& storage, uint64_t from, uint64_t to, uint64_t length, MutBytes buffer) {
+    while (length > 0) {
+        const MutBytes piece =
+            buffer.first(length < buffer.size() ? static_cast<size_t>(length) : buffer.size());
+        if (Status got = storage.read(from, piece); !got) return got;
+        if (Status put = storage.write(to, piece); !put) return put;
+        from += piece.size();
+        to += piece.size();
+        length -= piece.size();
+    }
+    return {};
+}
+
+/// The lowest place from `from` on, and below `limit`, that `length` bytes fit into: neither tables
+/// nor blocks are there. `limit` itself where there is none. `length` is at most a block's.
+template <Allocation A>
+[[nodiscard]] uint64_t find_room(const Layout& layout, const Areas& areas, const BlockMap<A>& map,
+                                 uint64_t from, uint64_t length, uint64_t limit) {
+    uint64_t at = from;
+    while (at < limit) {
+        if (const uint64_t past = areas.past(at, length); past != at) {
+            at = past;
+            continue;
+        }
+        // A block that begins up to a stride before `at`, or inside [at, at + length).
+        const auto sector = static_cast<uint32_t>(at >> sector_bits);
+        const auto other = map.meets(sector);
+        if (other.number == map.nobody) return at;
+        const uint64_t block = uint64_t{other.at} << sector_bits;
+        if (block >= at && block - at >= length) return at;
+        at = block + layout.stride();
+    }
+    return limit;
+}
+
+/// As find_room for a block; better one whose contents are aligned, if there is one at that place.
+template <Allocation A>
+[[nodiscard]] uint64_t find_hole(const Layout& layout, const Areas& areas, const BlockMap<A>& map,
+                                 uint64_t from, uint64_t limit) {
+    const uint64_t hole = find_room(layout, areas, map, from, layout.stride(), limit);
+    const uint64_t aligned = aligned_block(layout, hole);
+    if (aligned == hole || aligned >= limit) return hole;
+    const bool is_free = find_room(layout, areas, map, aligned, layout.stride(), limit) == aligned;
+    return is_free ? aligned : hole;
+}
+
+/// Fills a map with all blocks of a sound image.
+template <Storage S, Allocation A>
+Result<BlockMap<A>> map_blocks(const Closed<S, A>& image, A allocation) {
+    auto map = BlockMap<A>::make(image.layout, image.layout.data_end, std::move(allocation));
+    if (!map) return map;
+    const Status walked = each_block(
+        image.tables, image.layout, [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
+            if (Status sound = image.areas.check(image.layout, entry, at); !sound) return sound;
+            if (map->add(number, entry) == map->nobody) return {};
+            return corrupt("vhd: two blocks overlap", {entry, at});
+        });
+    if (!walked) return walked.error();
+    return map;
+}
+
+}  // namespace vdisk::vhd
