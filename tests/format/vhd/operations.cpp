@@ -178,6 +178,11 @@ TEST_CASE("vhd: operations that leave out a flush are found", "[vhd][operations]
         std::cout << name << ": of " << score.first << " flushes found when left out:";
         for (const uint64_t n : score.second) std::cout << ' ' << n;
         std::cout << '\n';
+        // The others are made up for by the next, or by the other footer.
+        const bool sees = name.starts_with("compact") || name.starts_with("grow") ||
+                          name.starts_with("shrink") || name == "repair leaks" ||
+                          name == "set the parent";
+        CHECK(score.second.empty() != sees);
     }
 }
 
