@@ -144,6 +144,9 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
 template <Allocation A>
 class BlockMap {
 public:
+    /// Of memory that follows the size of a file, which may be sparse: 512 MiB.
+    static constexpr uint32_t max_slots = max_table_entries;
+
     /// For blocks in the first `end` bytes of the file.
     static Result<BlockMap> make(const Layout& layout, uint64_t end, A allocation) {
         BlockMap map(static_cast<uint32_t>(layout.stride() >> sector_bits), std::move(allocation));
@@ -151,6 +154,10 @@ public:
         const uint64_t sectors = end >> sector_bits;
         const uint32_t last = sectors < unallocated ? static_cast<uint32_t>(sectors) : unallocated;
         map.slots_ = last / map.stride_ + 1;
+        if (map.slots_ > max_slots) {
+            return fail(Errc::limit, "vhd: the file is too large for blocks as small as these",
+                        {map.slots_});
+        }
         auto memory = map.memory_.reserve(size_t{map.slots_} * sizeof(Slot));
         if (!memory) return memory.error();
         std::memset(memory->data(), 0xFF, size_t{map.slots_} * sizeof(Slot));

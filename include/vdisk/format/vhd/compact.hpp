@@ -214,7 +214,7 @@ struct NoProgress {
 }  // namespace compacting
 
 /// Compacts a closed image. `below(at, out)` reads the parent of a differencing image, also past
-/// its end; without a parent nobody calls it. `progress(block) -> Status` is called now and then,
+/// its end; to drop blocks of one it is needed. `progress(block) -> Status` is called now and then,
 /// with a growing number in each of two passes; a failure ends the work between two steps, and is
 /// returned. Memory: 8 bytes for every block there is room for, and 128 KiB.
 template <WritableStorage S, Allocation A, class Below = NothingBelow,
@@ -224,6 +224,10 @@ Result<Compacted> compact(S& storage, A allocation, Compaction what = Compaction
     const auto image = open_to_change(storage, allocation);
     if (!image) return image.error();
     if (image->layout.is_fixed()) return Compacted{};
+    const bool knows_parent = !std::same_as<Below, NothingBelow>;
+    if (what == Compaction::drop && image->layout.has_parent() && !knows_parent) {
+        return invalid("vhd: which blocks of a child can go, its parent has to tell");
+    }
     Buffer<A> buffer(allocation);
     if (auto memory = buffer.reserve(2 * copy_bytes); !memory) return memory.error();
     auto done = compacting::pass(storage, allocation, what, buffer.bytes(), below, progress);
