@@ -48,8 +48,9 @@ template <Allocation A>
 }
 
 /// Writes what `census` counted over stored refcounts that are smaller (up) or larger (down), and
-/// makes that durable. Blocks that are not there stay away, those that are something else, too,
-/// stay as they are.
+/// makes that durable. Downwards it goes on behind the end of a file that was cut short: what is
+/// counted there would leak when the file grows again. Blocks that are not there stay away, those
+/// that are something else, too, stay as they are.
 template <WritableStorage S, Allocation A>
 Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& census,
                        Direction direction) {
@@ -58,18 +59,23 @@ Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& c
     const unsigned block_bits = refcount_block_bits(layout.cluster_bits, order);
     std::array<byte, 512> piece;
     const uint64_t per_piece = (piece.size() * 8) >> order;
-    for (uint64_t first = 0; first < census.clusters; first += per_piece) {
+    const uint64_t described = layout.refcount_table_bytes / 8 << block_bits;
+    const uint64_t end = direction == Direction::up ? census.clusters : described;
+    for (uint64_t first = 0; first < end; first += per_piece) {
         const auto block = refcount_block(image.tables, layout, first >> block_bits);
         if (!block) return block.error();
-        if (!is_only_block(layout, census, *block)) continue;
+        if (!is_only_block(layout, census, *block)) {
+            first = (first | ((uint64_t{1} << block_bits) - 1)) + 1 - per_piece;  // the next block
+            continue;
+        }
         const uint64_t in_block = first & ((uint64_t{1} << block_bits) - 1);
         const uint64_t at = *block + in_block / per_piece * piece.size();
         if (!fits(at, piece.size(), storage.size())) continue;
         if (Status read = storage.read(at, piece); !read) return read;
         bool changed = false;
-        for (uint64_t i = 0; i < per_piece && first + i < census.clusters; ++i) {
+        for (uint64_t i = 0; i < per_piece && first + i < end; ++i) {
             const uint64_t stored = load_refcount(piece.data(), i, order);
-            uint64_t wanted = census.counts[first + i];
+            uint64_t wanted = first + i < census.clusters ? census.counts[first + i] : 0;
             if (wanted > max_refcount(order)) wanted = max_refcount(order);
             if (direction == Direction::up ? stored >= wanted : stored <= wanted) continue;
             if (direction == Direction::down_without_flags && wanted == 1) continue;
