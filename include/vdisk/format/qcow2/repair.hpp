@@ -181,13 +181,15 @@ Status clear_flags(S& storage, const Layout& layout) {
     return sector->store(storage, layout);
 }
 
-/// Bitmaps that cannot be read are given up. What they used leaks until the end of the repair.
+/// Bitmaps that cannot be read are given up: nothing vouches for their extension any more, and it
+/// is none any more, since QEMU does not open an image with a bad one. What they used leaks until
+/// the end of the repair.
 template <WritableStorage S, Allocation A>
 Status drop_bad_bitmaps(S& storage, A allocation) {
     const auto image = open_closed(storage, std::move(allocation));
     if (!image) return {};  // there are other worries
-    if (!bitmaps_valid(image->layout)) return {};
-    bool good = true;
+    if (!bitmaps_valid(image->layout) && has_bitmaps_length(image->layout)) return {};
+    bool good = has_bitmaps_length(image->layout);
     const auto is_good = [&](uint64_t at, uint64_t length) { return image->inside(at, length); };
     const Status walked = each_bitmap(storage, image->layout, [&](const Bitmap& b) {
         return each_entry(image->tables, b.table_at, b.table_entries, [&](uint64_t e, uint64_t) {
@@ -205,7 +207,11 @@ Status drop_bad_bitmaps(S& storage, A allocation) {
     if (!sector) return sector.error();
     Layout without = image->layout;
     without.autoclear &= ~autoclear::bitmaps;
-    return sector->store(storage, without);
+    if (Status cleared = sector->store(storage, without); !cleared) return cleared;
+    const be32 spacer(extension::spacer);
+    const Status gone = storage.write(without.bitmaps.at - sizeof(ExtensionHeader),
+                                      std::as_bytes(std::span(&spacer, 1)));
+    return gone ? storage.flush() : gone;
 }
 
 /// Everything that is not a leak.
