@@ -51,10 +51,8 @@ public:
             if (s.extra_size < 16 && layout_.version >= 3) {
                 tell(lacks_disk_size, s.extra_size, end + 36);
             }
-            if (!layout_.has_data_file && !is_l1(layout_, s.l1)) {
-                tell("qcow2: L1 table of a snapshot is unaligned or larger than 32 MiB", s.l1.at,
-                     end);
-            }
+            const char* const flaw = l1_flaw(layout_, s.l1, s.disk_size);
+            if (flaw != nullptr && !layout_.has_data_file) tell(flaw, s.l1.at, end);
             end = s.end;
             return {};
         });

@@ -3,6 +3,7 @@
 // short is simply done again.
 #pragma once
 
+#include <vdisk/format/qcow2/lengthen.hpp>
 #include <vdisk/format/qcow2/mend.hpp>
 #include <vdisk/format/qcow2/rewrite.hpp>
 
@@ -218,6 +219,11 @@ Status drop_bad_bitmaps(S& storage, A allocation) {
 template <WritableStorage S, Allocation A>
 Status all(S& storage, const Header& header, bool lost, A allocation) {
     if (Status dropped = drop_bad_bitmaps(storage, allocation); !dropped) return dropped;
+    {
+        const auto image = open_closed(storage, header, allocation);
+        if (!image) return image.error();
+        if (Status done = lengthen_l1_tables(storage, *image, allocation); !done) return done;
+    }
     {
         const auto image = open_closed(storage, header, allocation);
         if (!image) return image.error();
