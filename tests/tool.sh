@@ -190,6 +190,11 @@ says 1 "vdisk: io: 'discard': the image is open read-only" io -U -c 'discard 0 1
 says 1 'bad argument count 1 to write, expected at least 2 arguments' io -c 'write 0' w.qcow2
 says 0 '' io -c 'truncate 5M' w.raw
 check test "$(stat -c %s w.raw)" = 5242880
+says 0 '' io -c 'write -P 3 0 64k' -c 'truncate 6M' -c 'write -P 4 5M 64k' -c 'read -P 0 4M 1M' \
+    -c 'truncate 64k' -c 'truncate 2M' -c 'read -P 0 64k 1984k' -c 'read -P 3 0 64k' w.qcow2
+check test "$(qemu-img info --output=json w.qcow2 | grep virtual-size | tr -dc 0-9)" = 2097152
+sound w.qcow2
+says 1 'size is not a multiple of 512' io -c 'truncate 1000001' -c 'read -P 3 0 64k' w.qcow2
 cp b.qcow2 top.qcow2 && cp a.qcow2 a.before
 says 0 '' io -c 'write -P 9 1000 500' -c 'write -z 1M 10k' -c 'read -P 5 1058k 10k' top.qcow2
 check cmp a.qcow2 a.before
