@@ -88,8 +88,7 @@ fails "unexpected argument 'b'" info a b
 fails "option '-f' requires an argument" info -f
 fails "option '--backing-chain' takes no value" info --backing-chain=1 a.qcow2
 fails '-m: Value 99 not in range 1 to 16' convert -m 99 a.qcow2 o
-for option in '-r 5' -C --salvage --image-opts --bitmaps '--object x' \
-    --target-image-opts; do
+for option in '-r 5' -C --image-opts '--object x' --target-image-opts; do
     # shellcheck disable=SC2086 # an option and its value
     fails "${option%% *} is not supported: " convert $option a.qcow2 o
 done
