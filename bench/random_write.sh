@@ -1,8 +1,9 @@
 #!/bin/sh
-# random_write.sh [VDISK_BENCH]: 4 KiB writes all over one qcow2 file, by vdisk on a PreadStorage and
-# by qemu-img bench -w at depth 1, both through the page cache (-t writeback): over data that is
-# there, and each into a cluster that is not. The time of vdisk ends after a flush, that of qemu-img
-# before. Fails if vdisk does not write three times as many, or one and a half times, per second.
+# random_write.sh [VDISK_BENCH]: 4 KiB writes all over one qcow2 file, by vdisk on a PreadStorage
+# and by qemu-img bench -w at depth 1, both through the page cache (-t writeback): over data that
+# is there, and each into a cluster that is not. The time of vdisk ends after a flush, that of
+# qemu-img before. Fails if vdisk does not write three times as many, or one and a half times, per
+# second.
 set -eu
 bench=${1:-build/release/bin/vdisk_bench}
 rounds=5
