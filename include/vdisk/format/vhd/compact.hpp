@@ -135,7 +135,7 @@ private:
     }
 
     Status move(uint32_t number, uint32_t from, uint64_t to) {
-        if (Status on = progress_(number); !on) return on;
+        if (Status on = progress_(out_.moved); !on) return on;
         const uint64_t at = uint64_t{from} << sector_bits;
         if (Status put = copy_bytes_to(storage_, at, to, layout().stride(), buffer_); !put) {
             return put;
