@@ -30,6 +30,7 @@ public:
         return writer;
     }
 
+    using Base::layout;
     using Base::storage;
     [[nodiscard]] S& storage() { return this->tables().storage(); }
 
@@ -113,7 +114,6 @@ public:
 private:
     explicit Writer(Base base) : Base(std::move(base)) {}
 
-    using Base::layout;
     static const Layout& layout_of(const Base& base) { return base.layout(); }
 
     Status check_blocks(A allocation) {
