@@ -204,10 +204,7 @@ void add_bitmap(CLI::App& app, Command& run) {
         ->check(not_empty("'': the name of a file is missing"))
         ->type_name("FILE");
     cmd->add_option("-F", options->source.format, "format of that image")
-        ->check([](const std::string& name) {
-            check_format_name(name);
-            return std::string();
-        })
+        ->transform(format_name())
         ->type_name("FMT");
     cmd->footer(
         "Nothing is done unless all can be done. `vdisk info` lists bitmaps.\n\n"

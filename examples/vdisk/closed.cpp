@@ -12,14 +12,12 @@ using namespace vdisk;
 void add_closed(CLI::App& app, Input& input) {
     app.add_option("FILE", input.file, "the image")->required();
     app.add_option("-f", input.format, "format of the image (default: found by looking)")
-        ->check([&input](const std::string& name) {
-            check_format_name(name, input.exit_code);
-            return std::string();
-        })
+        ->transform(format_name(input.exit_code))
         ->type_name("FMT");
 }
 
 bool is_qcow2(const Top& top) { return top.format == Qcow2::name; }
+bool is_vhd(const Top& top) { return top.format == Vhd::name; }
 
 Top open_closed_for_writing(const Input& input) {
     Top top = open_top_for_writing(input);

@@ -195,10 +195,7 @@ void add_compare(CLI::App& app, Command& run) {
     cmd->add_option("B", options->right.file, "the other; may be of another format")->required();
     options->left.add_to(*cmd, false);
     cmd->add_option("-F", options->right.format, "format of B (default: found by looking)")
-        ->check([](const std::string& name) {
-            check_format_name(name, cannot_open);
-            return std::string();
-        })
+        ->transform(format_name(cannot_open))
         ->type_name("FMT");
     cmd->add_flag("-s", options->strict,
                   "also compare the sizes of the disks, and what is stored, empty or zero");

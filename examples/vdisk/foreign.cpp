@@ -24,9 +24,6 @@ constexpr Signature signatures[] = {
     {"VMDK", 0, "# Disk DescriptorFile"sv},
     {"VDI", 64, "\x7f\x10\xda\xbe"sv},
     {"VHDX", 0, "vhdxfile"sv},
-    {"VHD", 0, "conectix"sv},
-    {"VHD", -512, "conectix"sv},
-    {"VHD", -511, "conectix"sv},  // early Virtual PC
     {"QED", 0, "QED\0"sv},
     {"Parallels", 0, "WithoutFreeSpace"sv},
     {"Parallels", 0, "WithouFreSpacExt"sv},
@@ -37,6 +34,10 @@ constexpr Signature signatures[] = {
     {"EWF", 0, "EVF\t\r\n\xff\0"sv},
 };
 constexpr Signature begun = {"qcow2", 0, "QFI\xfb"sv};
+// Formats of ours whose detectors want more than the signature.
+constexpr Signature damaged[] = {
+    {"VHD", -512, "conectix"sv}, {"VHD", -511, "conectix"sv},  // early Virtual PC
+};
 
 Result<bool> has(const Storage& file, const Signature& signature) {
     const uint64_t back = static_cast<uint64_t>(-signature.at);
@@ -63,6 +64,9 @@ void refuse_foreign(const Storage& file, const std::string& name, const char* hi
     };
     for (const Signature& signature : signatures) check(signature, "is not supported");
     check(begun, "is cut short or of an unknown version");
+    for (const Signature& signature : damaged) {
+        check(signature, "has a wrong checksum: -f vpc --ignore-checksums reads it");
+    }
 }
 
 }  // namespace tool

@@ -84,8 +84,13 @@ Top open_top(const Input& input) {
 }
 
 Top open_top_for_writing(const Input& input) {
-    if (input.shared) {
-        throw Failure{input.file + ": -U is for images that are only read", input.exit_code};
+    const char* const wrong = input.shared                            ? "-U"
+                              : input.checksums == Checksums::ignored ? "--ignore-checksums"
+                              : input.size_rule != SizeRule::bytes    ? "--size-rule"
+                                                                      : nullptr;
+    if (wrong != nullptr) {
+        throw Failure{input.file + ": " + wrong + " is for images that are only read",
+                      input.exit_code};
     }
     return open_without_look(input, Access::write);
 }
@@ -112,7 +117,7 @@ Disk open_layers(Top& top, const Input& input, const OpenOptions& options) {
                                      {.format = top.format,
                                       .backing_format = input.backing_format,
                                       .snapshot = input.snapshot,
-                                      .open = options});
+                                      .open = input.rules(options)});
     if (!disk) throw blame(top, disk.error(), input.exit_code);
     check_guesses(*disk, input);
     return *std::move(disk);
@@ -148,8 +153,8 @@ AnyImage open_image(const Input& input, Origin* origin) {
     // changes.
     if (top.format != Raw::name) look_at_locks(top, input);
     if (origin != nullptr) *origin = top.file.origin;
-    auto image =
-        AnyImage::open(top.format, std::move(top.file.storage), {.purpose = Purpose::metadata});
+    auto image = AnyImage::open(top.format, std::move(top.file.storage),
+                                input.rules({.purpose = Purpose::metadata}));
     if (!image) throw failure(top.file.origin.path, image.error(), input.exit_code);
     return *std::move(image);
 }

@@ -24,8 +24,8 @@ Top open_top_for_writing(const Input& input);
 /// read. Throws Failure as open_layers.
 WritableDisk open_writable_layers(Top& top, const Input& input);
 
-/// Opens the image in `top` with everything below it. Throws Failure, which names the image that
-/// refers to the one at fault.
+/// Opens the image in `top` with everything below it; how strictly, `input` says. Throws Failure,
+/// which names the image that refers to the one at fault.
 Disk open_layers(Top& top, const Input& input, const vdisk::OpenOptions& options);
 
 /// Opens what an image at `path`, which need not be there yet, refers to as its backing file

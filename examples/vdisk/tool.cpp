@@ -59,14 +59,26 @@ Failure failure(const std::string& file, const Error& error, int exit_code) {
 namespace {
 
 template <class... Formats>
-bool is_known(std::string_view name, FormatList<Formats...> /*list*/) {
-    return (is_named<Formats>(name) || ...);
+std::string_view settled(std::string_view name, FormatList<Formats...> /*list*/) {
+    std::string_view known;
+    static_cast<void>(((is_named<Formats>(name) && (known = Formats::name, true)) || ...));
+    return known;
 }
 
 }  // namespace
 
-void check_format_name(const std::string& name, int exit_code) {
-    if (!is_known(name, AllFormats{})) throw Failure{"unknown format '" + name + "'", exit_code};
+void settle_format_name(std::string& name, int exit_code) {
+    const std::string_view known = settled(name, AllFormats{});
+    if (known.empty()) throw Failure{"unknown format '" + name + "'", exit_code};
+    name = known;
+}
+
+CLI::Validator format_name(int exit_code) {
+    return {[exit_code](std::string& name) -> std::string {
+                settle_format_name(name, exit_code);
+                return {};
+            },
+            ""};
 }
 
 CLI::Validator not_empty(const char* message) {
@@ -79,16 +91,12 @@ CLI::Validator not_empty(const char* message) {
 
 void Input::add_to(CLI::App& app, bool with_file) {
     if (with_file) app.add_option("FILE", file, "the image")->required();
-    const auto known = [this](const std::string& name) -> std::string {
-        check_format_name(name, exit_code);
-        return {};
-    };
     app.add_option("-f", format, "format of the image (default: found by looking)")
-        ->check(known)
+        ->transform(format_name(exit_code))
         ->type_name("FMT");
     app.add_option("--backing-format", backing_format,
                    "format of backing files of images that do not say it themselves")
-        ->check(known)
+        ->transform(format_name(exit_code))
         ->type_name("FMT");
     app.add_option_function<std::string>(
            "--parents", [this](const std::string& where) { any_parent = where == "any"; },
@@ -97,6 +105,20 @@ void Input::add_to(CLI::App& app, bool with_file) {
         ->type_name("WHERE");
     app.add_flag("-U,--force-share", shared,
                  "read the image although another process writes to it");
+    app.add_flag_callback(
+        "--ignore-checksums", [this] { checksums = vdisk::Checksums::ignored; },
+        "read headers whose checksum is wrong, too (vpc)");
+    app.add_option_function<std::string>(
+           "--size-rule",
+           [this](const std::string& rule) {
+               size_rule = rule == "geometry"  ? vdisk::SizeRule::geometry
+                           : rule == "creator" ? vdisk::SizeRule::creator
+                                               : vdisk::SizeRule::bytes;
+           },
+           "which size counts where an image states two (vpc): bytes (default), geometry, or\n"
+           "creator: whichever the program went by that made it, as QEMU does")
+        ->check(CLI::IsMember({"bytes", "geometry", "creator"}))
+        ->type_name("RULE");
 }
 
 void add_output(CLI::App& app, std::string& output) {

@@ -38,9 +38,19 @@ struct Input {
     std::string snapshot;
     bool any_parent = false;
     bool shared = false;  ///< read it although another process writes to it
-    int exit_code = 1;    ///< of a Failure to open it
+    vdisk::Checksums checksums = vdisk::Checksums::required;
+    vdisk::SizeRule size_rule = vdisk::SizeRule::bytes;
+    int exit_code = 1;  ///< of a Failure to open it
 
-    /// Adds -f, --backing-format, --parents, -U and, if wanted, the positional FILE.
+    /// `options`, as strict as the user wants it.
+    [[nodiscard]] vdisk::OpenOptions rules(vdisk::OpenOptions options = {}) const {
+        options.checksums = checksums;
+        options.size_rule = size_rule;
+        return options;
+    }
+
+    /// Adds -f, --backing-format, --parents, -U, --ignore-checksums, --size-rule and, if wanted,
+    /// the positional FILE.
     void add_to(CLI::App& app, bool with_file = true);
 };
 
@@ -54,8 +64,12 @@ WritableDisk open_writable_disk(const Input& input);
 /// Opens the image file alone, whatever it refers to; encrypted ones too. Throws Failure.
 AnyImage open_image(const Input& input, Origin* origin = nullptr);
 
-/// Throws Failure unless it is the name of a format of this library.
-void check_format_name(const std::string& name, int exit_code = 1);
+/// Throws Failure unless it is the name of a format of this library; where that has two, it becomes
+/// the one that QEMU uses.
+void settle_format_name(std::string& name, int exit_code = 1);
+
+/// For options that name a format.
+CLI::Validator format_name(int exit_code = 1);
 
 /// For options whose value must not be empty: the message of the Failure otherwise.
 CLI::Validator not_empty(const char* message);
@@ -89,5 +103,6 @@ void add_snapshot(CLI::App& app, Command& run);
 void add_resize(CLI::App& app, Command& run);
 void add_amend(CLI::App& app, Command& run);
 void add_bitmap(CLI::App& app, Command& run);
+void add_compact(CLI::App& app, Command& run);
 
 }  // namespace tool
