@@ -142,7 +142,6 @@ NewImage image_of(const Options& options, uint64_t size) {
     if (!options.backing_file.empty()) image.backing_file = options.backing_file;
     if (!options.backing_format.empty()) image.backing_format = options.backing_format;
     image.check();
-    if (!image.backing_format.empty()) check_format_name(image.backing_format);
     if (options.compressed && !image.data_file().empty()) {
         throw Failure{"Compression not supported for this file format with an external data file"};
     }
@@ -244,6 +243,8 @@ void fill_new(const Options& options, Inputs inputs, ConveyorOptions how, const 
                          static_cast<unsigned>(sources.size()), {.cache = {.count_bits = 4}});
         output.refuse_if_read_by(backings[0]);
         image.refuse_if_read_by(backings[0]);
+        image.set_parent(backings[0].top());
+        image.check();
         for (Source& source : sources) source.set_backing(backings[0]);
     }
     output.open(output.in_place() ? *image.size : 0);
@@ -259,7 +260,6 @@ void fill_new(const Options& options, Inputs inputs, ConveyorOptions how, const 
 }
 
 int convert(Options options) {
-    check_format_name(options.output_format);
     if (print_creation_help(options.output_format, options.creation)) return 0;
     split_files(options);
     check(options);
@@ -291,7 +291,8 @@ void add_options(CLI::App& cmd, Options& o) {
     cmd.add_option("FILES", o.files,
                    "IN... OUT: the images to read, one behind the other, and the one to write");
     o.input.add_to(cmd, false);
-    cmd.add_option("-O", o.output_format, "format to write: raw (default), qcow, qcow2")
+    cmd.add_option("-O", o.output_format, "format to write: raw (default), qcow, qcow2, vpc")
+        ->transform(format_name())
         ->type_name("FMT");
     cmd.add_flag("-c", o.compressed, "compress clusters (qcow, qcow2)");
     cmd.add_option("-o", o.creation,
@@ -304,7 +305,9 @@ void add_options(CLI::App& cmd, Options& o) {
                    "give OUT this backing file, and write only what differs from it")
         ->check(not_empty("Expected backing file name, got empty string"))
         ->type_name("FILE");
-    cmd.add_option("-F", o.backing_format, "format of that backing file")->type_name("FMT");
+    cmd.add_option("-F", o.backing_format, "format of that backing file")
+        ->transform(format_name())
+        ->type_name("FMT");
     cmd.add_option("-l", o.snapshot,
                    "convert an internal snapshot: its id or name, or snapshot.id=ID, "
                    "snapshot.name=NAME")

@@ -37,13 +37,16 @@ NewImage image_of(const Options& options) {
     }
     if (!options.backing_file.empty()) image.backing_file = options.backing_file;
     if (!options.backing_format.empty()) image.backing_format = options.backing_format;
-    if (!image.backing_format.empty()) check_format_name(image.backing_format);
     return image;
 }
 
 /// The backing file has to be there, unless the user knows better, and lends its size.
 void look_at_backing(const Options& options, NewImage& image, const Output& output) {
-    if (image.backing_file.empty() || options.unsafe) return;
+    if (image.backing_file.empty()) return;
+    if (options.unsafe && image.needs_parent()) {
+        throw Failure{options.file + ": -u: the id of its parent is needed"};
+    }
+    if (options.unsafe) return;
     if (image.backing_format.empty()) {
         throw Failure{options.file + ": Backing file specified without backing format"};
     }
@@ -52,10 +55,10 @@ void look_at_backing(const Options& options, NewImage& image, const Output& outp
     output.refuse_if_read_by(disks[0]);
     image.refuse_if_read_by(disks[0]);
     if (!image.size) image.size = disks[0].size();
+    image.set_parent(disks[0].top());
 }
 
 int create(const Options& options) {
-    check_format_name(options.format);
     if (print_creation_help(options.format, options.creation)) return 0;
     if (options.file.empty()) throw Failure{"create: the name of a file is missing"};
     NewImage image = image_of(options);
@@ -80,11 +83,15 @@ void add_create(CLI::App& app, Command& run) {
     cmd->add_option("FILE", options->file, "the image to make; one that is there is replaced");
     cmd->add_option("SIZE", options->size, "of the disk (default: that of the backing file)")
         ->check(not_empty("size: '' is not a size"));
-    cmd->add_option("-f", options->format, "format: raw (default), qcow, qcow2")->type_name("FMT");
+    cmd->add_option("-f", options->format, "format: raw (default), qcow, qcow2, vpc")
+        ->transform(format_name())
+        ->type_name("FMT");
     cmd->add_option("-b", options->backing_file, "what the disk shows where nothing was written")
         ->check(not_empty("Expected backing file name, got empty string"))
         ->type_name("FILE");
-    cmd->add_option("-F", options->backing_format, "format of the backing file")->type_name("FMT");
+    cmd->add_option("-F", options->backing_format, "format of the backing file")
+        ->transform(format_name())
+        ->type_name("FMT");
     cmd->add_flag("-u", options->unsafe, "do not look at the backing file");
     cmd->add_option("-o", options->creation,
                     "how the image is made: cluster_size=, preallocation= ...; -o help lists all")

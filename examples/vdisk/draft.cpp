@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "draft.hpp"
 
+#include <algorithm>
+
 namespace tool {
 
 using namespace vdisk;
@@ -58,6 +60,10 @@ uint64_t Draft::unit() const {
     return writer_.visit([](const auto& image) -> uint64_t {
         if constexpr (requires { image.layout().has_data_file; }) {
             return image.layout().cluster_size();
+        } else if constexpr (requires { image.layout().block_size(); }) {
+            // Blocks are large, and take what is less in pieces.
+            const uint64_t block = image.layout().is_fixed() ? 65536 : image.layout().block_size();
+            return std::min<uint64_t>(block, 65536);
         } else if constexpr (requires { image.pack_unit(); }) {
             return image.pack_unit();
         } else {

@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
-#include <vdisk/format/qcow2/create.hpp>
-
 #include "creation.hpp"
+#include "new_qcow2.hpp"
+#include "new_vhd.hpp"
 #include "output.hpp"
 
 namespace tool {
@@ -26,10 +26,15 @@ public:
     std::string backing_format;
 
     [[nodiscard]] const std::string& format() const { return format_; }
-    [[nodiscard]] const std::string& data_file() const { return data_file_; }
-    [[nodiscard]] const vdisk::qcow2::CreateOptions& qcow2() const { return qcow2_; }
-    /// Bytes of a cluster; 0 for raw images.
+    [[nodiscard]] const std::string& data_file() const { return qcow2_.data_file(); }
+    [[nodiscard]] const vdisk::qcow2::CreateOptions& qcow2() const { return qcow2_.options(); }
+    [[nodiscard]] const vdisk::vhd::CreateOptions& vhd() const { return vhd_.options(); }
+    /// Bytes of a cluster; 0 for images without.
     [[nodiscard]] uint64_t cluster_size() const;
+    /// Has to look at its parent, and cannot be made without.
+    [[nodiscard]] bool needs_parent() const;
+    /// The image that `backing_file` is. To be called before check(), if needs_parent().
+    void set_parent(const AnyImage& parent);
 
     /// Says that it will be `output`, before anything is touched. Throws Failure if that is its
     /// own backing or data file.
@@ -48,21 +53,23 @@ public:
     void commit(Output& output);
 
 private:
-    void read_qcow2(const Creation& options);
     void read_preallocation(const Creation& options);
     void create_raw(Storage& storage) const;
+    void create_vhd(Storage& storage) const;
     void create_data_file();
-    void check_widths() const;
 
     std::string path_;
     std::string format_;
-    std::string data_file_;
-    std::string preallocation_;
-    std::string compat_;
+    std::string preallocation_;  ///< as far as it was given
+    vdisk::qcow2::Preallocation mode_ = vdisk::qcow2::Preallocation::off;
     bool no_cow_ = false;
     std::unique_ptr<Output> data_;
-    vdisk::qcow2::CreateOptions qcow2_;
+    NewQcow2 qcow2_;
+    NewVhd vhd_;
 };
+
+/// The names of the options of -o for images of this format.
+std::vector<std::string> creation_options(const std::string& format);
 
 /// Prints the options of -o for images of this format, if `lists` ask for it ("help" or "?").
 bool print_creation_help(const std::string& format, const std::vector<std::string>& lists);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "new_vhd.hpp"
+
+#include <bit>
+#include <filesystem>
+
+#include "ids.hpp"
+#include "opening.hpp"
+
+namespace tool {
+
+using namespace vdisk;
+
+ParentPaths::ParentPaths(const std::string& path, const std::string& name) {
+    namespace fs = std::filesystem;
+    const std::string found = resolve(local_path(name), path);
+    absolute = fs::absolute(found).lexically_normal().string();
+    const fs::path folder = fs::absolute(path).lexically_normal().parent_path();
+    relative = fs::path(absolute).lexically_relative(folder).string();
+}
+
+vhd::ParentLink link_to(const AnyImage& parent, const std::string& path, const ParentPaths& paths) {
+    const vhd::Layout* const layout = parent.visit([](const auto& image) -> const vhd::Layout* {
+        if constexpr (requires { image.layout().footer_copy; }) return &image.layout();
+        else return nullptr;
+    });
+    if (layout == nullptr) throw Failure{path + ": a VHD image stands on nothing but VHD images"};
+    return {.unique_id = layout->unique_id,
+            .time_stamp = layout->time_stamp,
+            .relative_path = paths.relative,
+            .absolute_path = paths.absolute};
+}
+
+void NewVhd::read(const Creation& options, const std::string& path) {
+    subformat_ = options.text("subformat");
+    if (subformat_ == "fixed") options_.type = vhd::Type::fixed;
+    else if (subformat_ == "differencing") options_.type = vhd::Type::differencing;
+    else if (!subformat_.empty() && subformat_ != "dynamic") {
+        throw Failure{path + ": Parameter 'subformat' does not accept value '" + subformat_ + "'"};
+    }
+    force_size_ = options.flag("force_size");
+    if (options.has("force_size")) force_size_word_ = force_size_ ? "on" : "off";
+    if (options.has("block_size")) {
+        const uint64_t size = options.number("block_size", "2M");
+        if (!std::has_single_bit(size) || size < 512 || size > 256_MiB) {
+            throw Failure{path + ": block_size must be a power of two between 512 and 256M"};
+        }
+        options_.block_bits = static_cast<uint8_t>(std::countr_zero(size));
+    }
+    options_.unique_id = options.has("uuid") ? id_of(options.text("uuid"), "-o uuid") : new_id();
+    options_.time_stamp = options.has("time_stamp")
+                              ? static_cast<uint32_t>(options.number("time_stamp", ""))
+                              : vhd::time_stamp_of(time_now());
+    if (!options.has("creator")) return;
+    const std::string creator = options.text("creator");
+    if (creator.size() > 4) throw Failure{"-o creator: has at most four letters"};
+    options_.creator_application.fill(' ');
+    std::copy(creator.begin(), creator.end(), options_.creator_application.begin());
+}
+
+void NewVhd::set_parent(const AnyImage& parent, const std::string& path, const std::string& name) {
+    paths_ = ParentPaths(path, name);
+    options_.parent = link_to(parent, name, paths_);
+    parent_size_ = parent.size();
+}
+
+void NewVhd::check(const std::string& path, uint64_t size, bool has_backing) {
+    if (has_backing) {
+        if (!subformat_.empty() && subformat_ != "differencing") {
+            throw Failure{path + ": subformat=" + subformat_ + " has no backing file"};
+        }
+        options_.type = vhd::Type::differencing;
+        if (size < parent_size_) {
+            throw Failure{path + ": a differencing image is not smaller than its parent"};
+        }
+    } else if (options_.type == vhd::Type::differencing) {
+        throw Failure{path + ": subformat=differencing needs a backing file"};
+    }
+    if (size > vhd::max_size) {
+        throw Failure{path + ": The image size is too large for file format 'vpc' (2040G at most)"};
+    }
+    // QEMU's way: with force_size the geometry says nothing, without it the size is rounded up.
+    if (force_size_) options_.geometry = vhd::largest_geometry;
+    else if (!has_backing) size = vhd::size_by_geometry(size);
+    options_.size = blocks(size, vhd::sector_bits) << vhd::sector_bits;
+    if (size == 0) throw Failure{path + ": Image size is too small, cannot be zero length"};
+}
+
+std::string NewVhd::describe() const {
+    std::string line;
+    if (!subformat_.empty()) line += " subformat=" + subformat_;
+    if (!force_size_word_.empty()) line += " force_size=" + force_size_word_;
+    return line;
+}
+
+}  // namespace tool
