@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include <vdisk/format/qcow2/repair.hpp>
+#include <vdisk/format/vhd/repair.hpp>
 #include <vdisk/text/json.hpp>
 
 #include "closed.hpp"
@@ -27,12 +28,12 @@ struct Options {
 };
 
 /// A line on standard error, where JSON is not disturbed.
-void print(const qcow2::Problem& problem) {
+void print(const Problem& problem) {
     std::string_view what = problem.what;
-    if (what.starts_with("qcow2: ")) what.remove_prefix(7);
-    const char* kind = problem.flaw == qcow2::Flaw::leak         ? "leak: "
-                       : problem.flaw == qcow2::Flaw::corruption ? "corruption: "
-                                                                 : "not checked: ";
+    what.remove_prefix(what.find(": ") == what.npos ? 0 : what.find(": ") + 2);
+    const char* kind = problem.flaw == Flaw::leak         ? "leak: "
+                       : problem.flaw == Flaw::corruption ? "corruption: "
+                                                          : "not checked: ";
     std::string line = kind + std::string(what);
     std::string where;
     const auto add = [&where](const char* name, uint64_t value) {
@@ -51,7 +52,7 @@ void print(const qcow2::Problem& problem) {
 /// they are right again, and nobody mends them.
 class Teller {
 public:
-    void tell(const qcow2::Problem& problem) {
+    void tell(const Problem& problem) {
         print(problem);
         if (problem.wanted == Error::none || problem.value == Error::none) return;
         if (const auto known = wanted_.find(host_of(problem)); known != wanted_.end()) {
@@ -64,10 +65,10 @@ public:
     [[nodiscard]] uint64_t followers() const { return followers_; }
 
 private:
-    static bool is_flag(const qcow2::Problem& problem) {
+    static bool is_flag(const Problem& problem) {
         return (problem.value ^ problem.wanted) == qcow2::entry::copied;
     }
-    static uint64_t host_of(const qcow2::Problem& problem) {
+    static uint64_t host_of(const Problem& problem) {
         return is_flag(problem) ? problem.value & qcow2::entry::offset_mask : Error::none;
     }
 
@@ -75,33 +76,76 @@ private:
     uint64_t followers_ = 0;
 };
 
+/// What is told of an image, whatever its format.
+struct Figures {
+    uint64_t corruptions = 0, leaks = 0, check_errors = 0;
+    uint64_t image_end = 0;
+    uint64_t total = 0, allocated = 0, fragmented = 0, compressed = 0;  ///< of its units
+    const char* units = "clusters";
+
+    [[nodiscard]] bool is_clean() const { return corruptions + leaks + check_errors == 0; }
+};
+
+Figures figures_of(const qcow2::CheckReport& r) {
+    return {r.corruptions,         r.leaks,
+            r.check_errors,        r.image_end,
+            r.total_clusters,      r.allocated_clusters,
+            r.fragmented_clusters, r.compressed_clusters};
+}
+Figures figures_of(const vhd::CheckReport& r) {
+    return {r.corruptions,
+            r.leaks,
+            r.check_errors,
+            r.image_end,
+            r.total_blocks,
+            r.allocated_blocks,
+            r.fragmented_blocks,
+            0,
+            "blocks"};
+}
+
 /// The answer, and what was mended before.
 struct Outcome {
-    qcow2::CheckReport report;
+    std::string format;
+    Figures figures;
     uint64_t leaks_fixed = 0;
     uint64_t corruptions_fixed = 0;
 };
 
-Outcome look(const Options& options) {
-    const bool repairs = !options.repair.empty();
-    Top top = repairs ? open_top_for_writing(options.input) : open_top(options.input);
-    if (!is_qcow2(top)) {
-        throw Failure{options.input.file + ": This image format does not support checks",
-                      has_no_checks};
-    }
-    if (!repairs) {
-        const auto report = qcow2::check_image(top.file.storage, Heap{}, print);
+/// `check(storage, visit)` and `repair(storage, what, visit)` are those of the format.
+template <class Check, class Repairs>
+Outcome look(const Options& options, Top& top, Check check, Repairs repair) {
+    if (options.repair.empty()) {
+        const auto report = check(top.file.storage, print);
         if (!report) throw failure(top.file.origin.path, report.error(), not_completed);
-        return {.report = *report};
+        return {.format = top.format, .figures = figures_of(*report)};
     }
-    const auto what = options.repair == "all" ? qcow2::Repair::all : qcow2::Repair::leaks;
+    const auto what = options.repair == "all" ? Repair::all : Repair::leaks;
     Teller teller;
-    const auto visit = [&teller](const qcow2::Problem& problem) { teller.tell(problem); };
-    const auto report = qcow2::repair(top.file.storage, what, Heap{}, visit);
+    const auto visit = [&teller](const Problem& problem) { teller.tell(problem); };
+    const auto report = repair(top.file.storage, what, visit);
     if (!report) throw failure(top.file.origin.path, report.error(), not_completed);
     const uint64_t fixed = report->corruptions_fixed();
     const uint64_t followers = fixed == 0 ? 0 : teller.followers();
-    return {report->after, report->leaks_fixed(), fixed > followers ? fixed - followers : fixed};
+    return {top.format, figures_of(report->after), report->leaks_fixed(),
+            fixed > followers ? fixed - followers : fixed};
+}
+
+Outcome look(const Options& options) {
+    Top top =
+        options.repair.empty() ? open_top(options.input) : open_top_for_writing(options.input);
+    if (is_qcow2(top)) {
+        return look(
+            options, top, [](auto& s, auto visit) { return qcow2::check_image(s, Heap{}, visit); },
+            [](auto& s, Repair what, auto visit) { return qcow2::repair(s, what, Heap{}, visit); });
+    }
+    if (is_vhd(top)) {
+        return look(
+            options, top, [](auto& s, auto visit) { return vhd::check_image(s, Heap{}, visit); },
+            [](auto& s, Repair what, auto visit) { return vhd::repair(s, what, Heap{}, visit); });
+    }
+    throw Failure{options.input.file + ": This image format does not support checks",
+                  has_no_checks};
 }
 
 // Members that are 0 are left out, and in which order the others stand is as in qemu-img 7.2.
@@ -110,18 +154,18 @@ void print_json(const Options& options, const Outcome& found) {
     const auto value = [&json](const char* name, uint64_t number) {
         if (number != 0) json.value(name, number);
     };
-    const qcow2::CheckReport& report = found.report;
+    const Figures& report = found.figures;
     json.open('{');
     value("image-end-offset", report.image_end);
-    value("compressed-clusters", report.compressed_clusters);
-    value("total-clusters", report.total_clusters);
+    value("compressed-clusters", report.compressed);
+    value("total-clusters", report.total);
     json.value("check-errors", report.check_errors);
     value("corruptions", report.corruptions);
     value("leaks", report.leaks);
-    value("fragmented-clusters", report.fragmented_clusters);
-    value("allocated-clusters", report.allocated_clusters);
+    value("fragmented-clusters", report.fragmented);
+    value("allocated-clusters", report.allocated);
     json.value("filename", options.input.file);
-    json.value("format", Qcow2::name);
+    json.value("format", found.format);
     value("leaks-fixed", found.leaks_fixed);
     value("corruptions-fixed", found.corruptions_fixed);
     json.close('}');
@@ -130,14 +174,15 @@ void print_json(const Options& options, const Outcome& found) {
 void print_repaired(const Outcome& found) {
     if (found.leaks_fixed + found.corruptions_fixed == 0) return;
     std::puts("The following inconsistencies were found and repaired:\n");
-    if (found.leaks_fixed != 0) std::printf("    %" PRIu64 " leaked clusters\n", found.leaks_fixed);
+    if (found.leaks_fixed != 0)
+        std::printf("    %" PRIu64 " leaked %s\n", found.leaks_fixed, found.figures.units);
     if (found.corruptions_fixed != 0)
         std::printf("    %" PRIu64 " corruptions\n", found.corruptions_fixed);
     std::puts("\nDouble checking the fixed image now...");
 }
 
 void print_human(const Outcome& found) {
-    const qcow2::CheckReport& report = found.report;
+    const Figures& report = found.figures;
     print_repaired(found);
     if (report.is_clean()) std::puts("No errors were found on the image.");
     if (report.corruptions != 0)
@@ -147,22 +192,22 @@ void print_human(const Outcome& found) {
                     report.corruptions);
     if (report.leaks != 0)
         std::printf("\n%" PRIu64
-                    " leaked clusters were found on the image.\nThis means waste of disk space, "
+                    " leaked %s were found on the image.\nThis means waste of disk space, "
                     "but no harm to data.\n",
-                    report.leaks);
+                    report.leaks, report.units);
     if (report.check_errors != 0)
         std::printf("\n%" PRIu64 " internal errors have occurred during the check.\n",
                     report.check_errors);
-    if (report.allocated_clusters != 0) {
+    if (report.allocated != 0) {
         const auto percent = [](uint64_t part, uint64_t whole) {
             return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
         };
-        const uint64_t allocated = report.allocated_clusters;
+        const uint64_t allocated = report.allocated;
         std::printf("%" PRIu64 "/%" PRIu64
-                    " = %.2f%% allocated, %.2f%% fragmented, %.2f%% compressed clusters\n",
-                    allocated, report.total_clusters, percent(allocated, report.total_clusters),
-                    percent(report.fragmented_clusters, allocated),
-                    percent(report.compressed_clusters, allocated));
+                    " = %.2f%% allocated, %.2f%% fragmented, %.2f%% compressed %s\n",
+                    allocated, report.total, percent(allocated, report.total),
+                    percent(report.fragmented, allocated), percent(report.compressed, allocated),
+                    report.units);
     }
     if (report.image_end != 0) std::printf("Image end offset: %" PRIu64 "\n", report.image_end);
 }
@@ -173,11 +218,11 @@ int check_file(const Options& options) {
         if (options.output == "json") print_json(options, found);
         else print_human(found);
     }
-    if (found.report.check_errors != 0) {
+    if (found.figures.check_errors != 0) {
         throw Failure{options.input.file + ": Check failed", not_completed};
     }
-    if (found.report.corruptions != 0) return has_corruptions;
-    return found.report.leaks != 0 ? has_leaks : 0;
+    if (found.figures.corruptions != 0) return has_corruptions;
+    return found.figures.leaks != 0 ? has_leaks : 0;
 }
 
 }  // namespace
@@ -186,7 +231,8 @@ void add_check(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd = app.add_subcommand(
         "check",
-        "Tells whether an image is sound: every pointer, every refcount; and repairs it.\n"
+        "Tells whether a qcow2 or VHD image is sound: every pointer, every refcount, every block;\n"
+        "and repairs it.\n"
         "Opens that one file only.");
     add_closed(*cmd, options->input);
     cmd->add_flag("-U,--force-share", options->input.shared,
