@@ -134,6 +134,13 @@ void dump_qcow(const Storage& file, Report& report) {
 
 /// By the magic alone: a header that lies about the rest is what one wants to see.
 std::string_view format_by_magic(const Storage& file) {
+    const auto is_vhd = [&](vhd::FooterCopy copy) {
+        const auto found = vhd::footer::candidate(file, copy);
+        return found &&
+               (vhd::has_cookie(found->footer) || found->footer.cookie == vhd::poisoned_cookie);
+    };
+    using enum vhd::FooterCopy;
+    if (is_vhd(front) || is_vhd(end) || is_vhd(short_end)) return Vhd::name;
     std::array<byte, 8> start{};
     if (file.size() < start.size() || !file.read(0, start)) return Raw::name;
     if (load_be32(start.data()) != qcow2::magic) return Raw::name;
@@ -155,6 +162,7 @@ int dump(const Options& options) {
     if (!image) report.error(image.error());
     if (format == Qcow::name) dump_qcow(file, report);
     if (format == Qcow2::name) dump_qcow2(file, report);
+    if (format == Vhd::name) dump_vhd(file, report);
     if (const auto error = report.end()) throw failure(path, *error);
     return 0;
 }
@@ -166,13 +174,11 @@ void add_dump(CLI::App& app, Command& run) {
     CLI::App* cmd = app.add_subcommand(
         "dump",
         "Shows every field of an image's header and what its lists hold: extensions, names of\n"
-        "features, snapshots, bitmaps. Works on damaged images as far as they can be read.");
+        "features, snapshots, bitmaps; of VHD footers, header and paths of the parent. Works on "
+        "damaged images as far as they can be read.");
     cmd->add_option("FILE", options->file, "the image")->required();
     cmd->add_option("-f", options->format, "read it as this format (default: by its magic)")
-        ->check([](const std::string& name) {
-            check_format_name(name);
-            return std::string();
-        })
+        ->transform(format_name())
         ->type_name("FMT");
     add_output(*cmd, options->output);
     cmd->footer(

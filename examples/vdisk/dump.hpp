@@ -66,6 +66,9 @@ private:
 /// Everything a qcow2 file says about itself, however wrong it is.
 void dump_qcow2(const Storage& file, Report& report);
 
+/// Both footers, the header and its locators, and the paths they lead to.
+void dump_vhd(const Storage& file, Report& report);
+
 /// Calls `row(name, at, size, value)` for every field that `each_field(header, visit)` visits.
 template <class Header, class Row>
 void each_row(const Header& header, Row row) {

@@ -8,6 +8,7 @@
 #include <vdisk/text/json.hpp>
 #include <vdisk/text/tree.hpp>
 
+#include "info_vhd.hpp"
 #include "opening.hpp"
 #include "snapshot_list.hpp"
 #include "status.hpp"
@@ -36,10 +37,11 @@ struct Subject {
         return out;
     }
     /// What the image calls its parent first; empty where it has none.
-    [[nodiscard]] std::string parent_name() const {
+    [[nodiscard]] std::string parent_name(unsigned choice = 0) const {
         if (!image.has_parent()) return {};
         std::array<char, chain::max_name> buffer{};
-        const auto name = image.parent_name(0, buffer);
+        const auto name = image.parent_name(choice, buffer);
+        if (!name && name.error().code == Errc::not_found) return {};
         if (!name) throw failure(path, name.error());
         return std::string(*name);
     }
@@ -53,6 +55,13 @@ struct Subject {
     [[nodiscard]] const qcow2::Layout* qcow2_layout() const {
         return image.visit([](const auto& real) -> const qcow2::Layout* {
             if constexpr (requires { real.layout().refcount_order; }) return &real.layout();
+            else return nullptr;
+        });
+    }
+    /// The layout if the image is VHD, or nullptr.
+    [[nodiscard]] const vhd::Layout* vhd_layout() const {
+        return image.visit([](const auto& real) -> const vhd::Layout* {
+            if constexpr (requires { real.layout().footer_copy; }) return &real.layout();
             else return nullptr;
         });
     }
@@ -127,6 +136,19 @@ void qcow2_data(Out& out, const Subject& subject, const qcow2::Layout& layout) {
     out.value("extended-l2", layout.extended_l2);
 }
 
+/// Whether the format has anything of its own to say.
+bool has_data(const Subject& subject) {
+    return subject.qcow2_layout() != nullptr || subject.vhd_layout() != nullptr;
+}
+
+template <class Out>
+void format_data(Out& out, const Subject& subject) {
+    if (const auto* layout = subject.qcow2_layout()) qcow2_data(out, subject, *layout);
+    if (const auto* layout = subject.vhd_layout()) {
+        vhd_data(out, *layout, [&](unsigned choice) { return subject.parent_name(choice); });
+    }
+}
+
 template <class Visit>
 void each_snapshot(const Subject& subject, Visit visit) {
     const auto* layout = subject.qcow2_layout();
@@ -173,11 +195,11 @@ void print_json(text::Json& out, const Subject& subject) {
     if (subject.cluster_size() != 0) out.value("cluster-size", subject.cluster_size());
     out.value("format", image.format());
     out.value("actual-size", allocated_size(image.file()));
-    if (const auto* layout = subject.qcow2_layout()) {
+    if (has_data(subject)) {
         out.open('{', "format-specific");
         out.value("type", image.format());
         out.open('{', "data");
-        qcow2_data(out, subject, *layout);
+        format_data(out, subject);
         out.close('}');
         out.close('}');
     }
@@ -219,10 +241,10 @@ void print_human(const Subject& subject) {
             std::printf("backing file format: %s\n", text::printable(format).c_str());
     }
     print_snapshots(subject);
-    if (const auto* layout = subject.qcow2_layout()) {
+    if (has_data(subject)) {
         std::puts("Format specific information:");
         text::Tree tree(stdout);
-        qcow2_data(tree, subject, *layout);
+        format_data(tree, subject);
     }
 }
 

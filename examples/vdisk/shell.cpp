@@ -8,6 +8,8 @@
 
 #include <vdisk/io/runs.hpp>
 
+#include "status.hpp"
+
 namespace tool {
 
 using namespace vdisk;
@@ -142,6 +144,11 @@ namespace {
 
 // Only the top image is asked, as in qemu-io: what it has from a backing file is "not allocated".
 template <class Top>
+bool is_allocated(const Top& top, Kind kind) {
+    return kind != Kind::absent || hides_all_below(top);
+}
+
+template <class Top>
 Shell::Outcome print_map(const Top& top) {
     for (Runs runs(top, 0, top.size(), top.size()); !runs.done();) {
         const uint64_t at = runs.at();
@@ -149,8 +156,8 @@ Shell::Outcome print_map(const Top& top) {
         for (bool first = true; !runs.done(); first = false) {
             const auto run = runs.here();
             if (!run) return io_failed("map", run.error());
-            if (!first && allocated != (run->kind != Kind::absent)) break;
-            allocated = run->kind != Kind::absent;
+            if (!first && allocated != is_allocated(top, run->kind)) break;
+            allocated = is_allocated(top, run->kind);
             runs.advance(run->length);
         }
         const uint64_t length = runs.at() - at;
@@ -170,7 +177,7 @@ Shell::Outcome print_allocated(const Top& top, uint64_t at, uint64_t count) {
     for (Runs runs(top, at, at + total, 1_MiB); !runs.done();) {
         const auto run = runs.here();
         if (!run) return io_failed("is_allocated", run.error());
-        if (run->kind != Kind::absent) allocated += run->length;
+        if (is_allocated(top, run->kind)) allocated += run->length;
         runs.advance(run->length);
     }
     std::printf("%" PRIu64 "/%" PRIu64 " bytes allocated at offset %s\n", allocated, total,
@@ -199,7 +206,7 @@ Shell::Outcome Shell::length(Words /*words*/) const {
 
 Shell::Outcome Shell::flush(Words /*words*/) const {
     if (!disk_.is_writable()) return Outcome::done;
-    const Status flushed = disk_.flush();
+    const vdisk::Status flushed = disk_.flush();
     return flushed ? Outcome::done : io_failed("flush", flushed.error());
 }
 

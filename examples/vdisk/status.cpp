@@ -111,7 +111,14 @@ uint64_t allocated_size(const Storage& storage) {
 
 Survey::Survey(const Disk& disk) : disk_(&disk) {
     for (const auto& layer : disk.layers()) {
-        known_.push_back({.raw = layer.image.format() == Raw::name});
+        Known known{.raw = layer.image.format() == Raw::name,
+                    .whole = hides_all_below(layer.image)};
+        layer.image.visit([&](const auto& image) {
+            if constexpr (requires { image.layout().is_fixed(); }) {
+                known.checked = known.preallocated = image.layout().is_fixed();
+            }
+        });
+        known_.push_back(known);
     }
 }
 
@@ -155,6 +162,10 @@ Result<Status> Survey::at(uint64_t at, uint64_t length) {
                 }
                 return out;
             case Kind::absent: break;
+        }
+        if (known_[depth].whole) {
+            out.zero = true;
+            return out;
         }
         // Nobody says anything: zeros, because there is no image below or it is too short.
         const bool is_last = depth + 1 == layers.size();

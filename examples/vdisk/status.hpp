@@ -24,8 +24,8 @@ struct Status {
     friend bool operator==(const Status&, const Status&) = default;
 };
 
-/// Asks a disk. Holes of files count as zeros where QEMU looks for them: in raw images, and in
-/// qcow2 images that look as if their clusters had been allocated in advance.
+/// Asks a disk. Holes of files count as zeros where QEMU looks for them: in raw images and fixed
+/// disks, and in qcow2 images that look as if their clusters had been allocated in advance.
 class Survey {
 public:
     explicit Survey(const Disk& disk);
@@ -51,7 +51,8 @@ public:
 
 private:
     struct Known {
-        bool raw = false;
+        bool raw = false;           ///< one piece of the file, holes and all
+        bool whole = false;         ///< see hides_all_below
         bool checked = false;       ///< whether `preallocated` was found out
         bool preallocated = false;  ///< data may be holes of the file
     };
@@ -62,6 +63,16 @@ private:
     const Disk* disk_;
     std::vector<Known> known_;
 };
+
+/// Whether QEMU takes the image to answer for all of its disk, what it does not store included: one
+/// that stands alone, in a format that says so of each image (vpc).
+template <class Any>
+bool hides_all_below(const Any& any) {
+    return any.visit([](const auto& image) {
+        if constexpr (requires { image.layout().footer_copy; }) return !image.has_parent();
+        else return false;
+    });
+}
 
 /// Bytes the file takes on its file system; 0 if that cannot be told.
 uint64_t allocated_size(const Storage& storage);
