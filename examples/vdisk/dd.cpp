@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "conveyor.hpp"
 #include "copier.hpp"
 #include "interrupt.hpp"
 #include "stripes.hpp"
@@ -69,15 +70,34 @@ uint64_t times(uint64_t blocks, uint64_t bytes, uint64_t limit) {
     return blocks > limit / bytes ? limit : blocks * bytes;
 }
 
+/// The part of a disk that is copied.
+struct Range {
+    uint64_t at, length;
+};
+
+void copy_to_image(const Options& options, std::vector<Disk> disks, Range range, Output& output) {
+    NewImage image(output.path(), options.output_format, {});
+    image.size = blocks(range.length, 9) << 9;
+    image.place(output);
+    image.check();
+    std::vector<Source> sources(disks.size());
+    for (size_t i = 0; i < disks.size(); ++i) {
+        sources[i].add(std::move(disks[i]), range.at, range.length);
+    }
+    output.open(0);
+    image.create(output);
+    std::vector<Disk> none;
+    Draft draft(output, image);
+    Conveyor(sources, none, draft, {.zeros_there = true}).run(options.input.file);
+    draft.finish();
+    output.storage() = draft.writer().file();  // it knows the size
+    image.commit(output);
+}
+
 int dd(Options options) {
     const Operands operands = parse(options.operands);
-    check_format_name(options.output_format);
-    if (options.output_format != "raw") {
-        throw Failure{"writing " + options.output_format +
-                      " is not supported: -O raw is what this version writes"};
-    }
     options.input.file = operands.in;
-    const auto disks = open_disks(options.input, default_workers() + 1);
+    auto disks = open_disks(options.input, default_workers() + 1);
     Output output(operands.out, {});
     output.refuse_if_read_by(disks[0]);
 
@@ -90,6 +110,10 @@ int dd(Options options) {
     if (operands.count) length = std::min(length, times(*operands.count, operands.block, length));
 
     catch_interrupts();
+    if (options.output_format != Raw::name) {
+        copy_to_image(options, std::move(disks), {std::min(skip, size), length}, output);
+        return 0;
+    }
     output.open(output.in_place() ? length : blocks(length, 9) << 9);
     copy_disk(disks, operands.in, output,
               {.from = std::min(skip, size),
@@ -104,16 +128,18 @@ int dd(Options options) {
 void add_dd(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd =
-        app.add_subcommand("dd", "Copies a part of the disk an image shows to a raw image.");
+        app.add_subcommand("dd", "Copies a part of the disk an image shows to a new image.");
     // No positional option: CLI11 would take a word in brackets for a list.
     cmd->allow_extras();
     options->input.add_to(*cmd, false);
-    cmd->add_option("-O", options->output_format, "format to write: raw (default)")
+    cmd->add_option("-O", options->output_format,
+                    "format to write: raw (default), qcow, qcow2, vpc")
+        ->transform(format_name())
         ->type_name("FMT");
     cmd->footer(
         "Operands:\n"
         "  if=IN       the image to read\n"
-        "  of=OUT      the raw image to write\n"
+        "  of=OUT      the image to write\n"
         "  bs=BYTES    size of a block (default 512)\n"
         "  skip=N      begin after so many blocks\n"
         "  count=N     copy at most so many blocks\n\n"

@@ -29,7 +29,7 @@ Result<Extent> Source::lookup(uint64_t at, uint64_t length) const {
     const size_t index = index_of(at);
     const Part& part = parts_[index];
     if (length > part.end - at) length = part.end - at;
-    auto extent = part.disk.survey(at - start_of(index), length);
+    auto extent = part.disk.survey(at - part.start, length);
     if (!extent && salvage_ != nullptr) return Salvage::unknown(at, length);
     if (!extent) return extent;
     if (extent->depth >= part.common) extent->kind = Kind::absent;
@@ -44,7 +44,7 @@ Status Source::read(uint64_t at, MutBytes out) const {
         const MutBytes piece =
             out.first(rest < out.size() ? static_cast<size_t>(rest) : out.size());
         const auto get = [&](uint64_t from, MutBytes bytes) {
-            return vdisk::read(parts_[index].disk, from - start_of(index), bytes);
+            return vdisk::read(parts_[index].disk, from - parts_[index].start, bytes);
         };
         Status got = get(at, piece);
         if (!got && salvage_ != nullptr) got = salvage_->read(at, piece, get);

@@ -12,8 +12,13 @@ namespace tool {
 class Source {
 public:
     void add(Disk disk) {
-        size_ += disk.size();
-        parts_.push_back({std::move(disk), size_, ~uint32_t{0}});
+        const uint64_t length = disk.size();
+        add(std::move(disk), 0, length);
+    }
+    /// Only [from, from + length) of it.
+    void add(Disk disk, uint64_t from, uint64_t length) {
+        parts_.push_back({std::move(disk), size_ + length, size_ - from, ~uint32_t{0}});
+        size_ += length;
     }
     /// From now on Kind::absent says: as `backing` shows it. That is known of what a disk has from
     /// the very file, or from what that stands on.
@@ -30,13 +35,11 @@ private:
     struct Part {
         Disk disk;
         uint64_t end;     ///< where the next one begins
+        uint64_t start;   ///< where it would begin if all of it was there; may wrap
         uint32_t common;  ///< the layer that is the backing file, too
     };
 
     [[nodiscard]] size_t index_of(uint64_t at) const;
-    [[nodiscard]] uint64_t start_of(size_t index) const {
-        return index == 0 ? 0 : parts_[index - 1].end;
-    }
 
     std::vector<Part> parts_;
     uint64_t size_ = 0;
