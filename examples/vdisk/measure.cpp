@@ -7,9 +7,10 @@
 #include <memory>
 
 #include <vdisk/format/qcow2/bitmap.hpp>
+#include <vdisk/format/vhd/blocks.hpp>
 #include <vdisk/text/json.hpp>
 
-#include "creation.hpp"
+#include "new_image.hpp"
 #include "status.hpp"
 
 namespace tool {
@@ -109,15 +110,15 @@ uint64_t allocated_bytes(uint64_t size, const Target& target) {
     return size + tables + refcount_bytes((tables + size) >> target.cluster_bits, target);
 }
 
-/// Bytes of the clusters of the new image in which the disk has data.
-uint64_t data_bytes(const Disk& disk, const Target& target, const std::string& file) {
+/// Bytes of the clusters, of 2^bits each, in which the disk has data.
+uint64_t data_bytes(const Disk& disk, unsigned bits, const std::string& file) {
     Survey survey(disk);
     uint64_t counted = 0;
     uint64_t end = 0;  // of the last cluster counted
     const auto walked = survey.walk(0, disk.size(), [&](uint64_t at, const Status& status) {
         if (status.zero || !status.data) return;
-        const uint64_t from = std::max(end, align_down(at, target.cluster_bits));
-        const uint64_t to = round_up(at + status.length, target.cluster_bits);
+        const uint64_t from = std::max(end, align_down(at, bits));
+        const uint64_t to = round_up(at + status.length, bits);
         if (to <= from) return;
         counted += to - from;
         end = to;
@@ -165,15 +166,50 @@ Sizes measure_qcow2(const Options& options, const Disk* disk, uint64_t size) {
     Sizes out{0, allocated_bytes(rounded, target), {}};
     uint64_t data = 0;
     if (target.preallocated || (disk != nullptr && target.has_backing)) data = rounded;
-    else if (disk != nullptr) data = data_bytes(*disk, target, options.input.file);
+    else if (disk != nullptr) data = data_bytes(*disk, target.cluster_bits, options.input.file);
     out.required = out.fully_allocated - rounded + data;
     if (disk != nullptr) out.bitmaps = bitmap_bytes(*disk, target, options.input.file);
     return out;
 }
 
+/// The length of a file with so many blocks, as the writer puts them one behind the other.
+uint64_t vhd_file_size(const vhd::Layout& layout, uint64_t tables_end, uint64_t count) {
+    uint64_t size = tables_end + sizeof(vhd::Footer);
+    for (uint64_t i = 0; i < count; ++i) {
+        size = vhd::aligned_block(layout, size) + layout.stride() + sizeof(vhd::Footer);
+    }
+    return size;
+}
+
+Sizes measure_vhd(const Options& options, const Disk* disk, uint64_t size) {
+    const Creation creation(options.creation);
+    NewImage image("measure", options.target, creation);
+    image.size = size;
+    image.backing_file.clear();
+    if (creation.text("subformat") == "differencing") {
+        throw Failure{"measure: the size of a differencing image cannot be told"};
+    }
+    image.backing_format.clear();
+    image.check();
+    const vhd::CreateOptions& wanted = image.vhd();
+    if (wanted.type == vhd::Type::fixed) {
+        const uint64_t whole = wanted.size + sizeof(vhd::Footer);
+        return {.required = whole, .fully_allocated = whole, .bitmaps = {}};
+    }
+    vhd::Layout layout;
+    layout.block_bits = wanted.block_bits;
+    const uint64_t all = blocks(wanted.size, wanted.block_bits);
+    const uint64_t tables = sizeof(vhd::Footer) + sizeof(vhd::DynamicHeader) + round_up(all * 4, 9);
+    const uint64_t data =
+        disk == nullptr ? 0 : data_bytes(*disk, wanted.block_bits, options.input.file);
+    return {.required = vhd_file_size(layout, tables, data >> wanted.block_bits),
+            .fully_allocated = vhd_file_size(layout, tables, all),
+            .bitmaps = {}};
+}
+
 Sizes measure_as(const Options& options, const Disk* disk, uint64_t size) {
     if (options.target == "qcow2") return measure_qcow2(options, disk, size);
-    check_format_name(options.target);
+    if (options.target == Vhd::name) return measure_vhd(options, disk, size);
     if (options.target != "raw") {
         throw Failure{"measure: the size of '" + options.target + "' images cannot be told"};
     }
@@ -232,7 +268,8 @@ void add_measure(CLI::App& app, Command& run) {
     cmd->add_option("FILE", options->input.file, "the disk; or give --size")
         ->check(not_empty("'': the name of a file is missing"));
     options->input.add_to(*cmd, false);
-    cmd->add_option("-O", options->target, "format of the new image: raw (default) or qcow2")
+    cmd->add_option("-O", options->target, "format of the new image: raw (default), qcow2, vpc")
+        ->transform(format_name())
         ->type_name("FMT");
     cmd->add_option("--size", options->size, "measure an empty disk of this size")
         ->check(not_empty("--size: '' is not a size"))
