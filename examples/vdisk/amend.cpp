@@ -9,6 +9,7 @@
 #include <vdisk/format/qcow2/resize.hpp>
 
 #include "closed.hpp"
+#include "closed_vhd.hpp"
 #include "creation.hpp"
 #include "progress.hpp"
 
@@ -60,6 +61,10 @@ int print_help(const Options& options) {
     if (format.empty()) {
         if (options.input.file.empty()) throw Failure{"Expecting one image file name"};
         format = open_top(options.input).format;
+    }
+    if (format == Vhd::name) {
+        print_vhd_amend_help();
+        return 0;
     }
     if (format != Qcow2::name) refuse_format(format);
     std::puts("Amend options for 'qcow2':");
@@ -202,6 +207,10 @@ int amend(const Options& options) {
     if (options.input.file.empty()) throw Failure{"Expecting one image file name"};
     const Creation wanted(options.lists);
     Top top = open_closed_for_writing(options.input);
+    if (is_vhd(top)) {
+        amend_vhd(top, options.input, wanted);
+        return 0;
+    }
     if (!is_qcow2(top)) refuse_format(top.format);
     refuse_unknown(wanted);
     const qcow2::Layout layout = layout_of(top);
@@ -219,7 +228,7 @@ int amend(const Options& options) {
 void add_amend(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd =
-        app.add_subcommand("amend", "Changes options that a qcow2 image was created with.");
+        app.add_subcommand("amend", "Changes options that a qcow2 or VHD image was created with.");
     cmd->add_option("FILE", options->input.file, "the image");
     options->input.add_to(*cmd, false);
     cmd->add_option("-o", options->lists,
@@ -234,10 +243,11 @@ void add_amend(CLI::App& app, Command& run) {
     cmd->add_flag("--force", options->force, "accepted and ignored: it is about encryption only");
     cmd->footer(
         "All options are looked at before anything is written. A smaller size=, too, is done\n"
-        "without asking.\n\n"
+        "without asking. Of VHD images size, ids and geometry can be changed.\n\n"
         "Examples:\n"
         "  vdisk amend -o compat=1.1,lazy_refcounts=on disk.qcow2\n"
-        "  vdisk amend -o refcount_bits=8 disk.qcow2\n\n"
+        "  vdisk amend -o refcount_bits=8 disk.qcow2\n"
+        "  vdisk amend -o geometry=1003/12/17 disk.vhd\n\n"
         "Exit codes: 0 done, 1 failed.");
     cmd->callback([options, &run] { run = [options] { return amend(*options); }; });
 }

@@ -5,9 +5,10 @@
 #include <memory>
 
 #include <vdisk/format/qcow2/resize.hpp>
+#include <vdisk/format/vhd/compact.hpp>
 
+#include "closed.hpp"
 #include "interrupt.hpp"
-#include "opening.hpp"
 #include "progress.hpp"
 
 namespace tool {
@@ -44,9 +45,10 @@ uint32_t find_base(const Options& options, const Disk& disk) {
 }
 
 /// Makes the disk of the base, which is open for writing, at least as large as `size`.
-void grow_base(Top& base, const Disk& disk, uint32_t depth, uint64_t size) {
+void grow_base(Top& base, const Input& input, const Disk& disk, uint32_t depth, uint64_t size) {
     const auto& layer = disk.layers()[depth];
     if (layer.image.size() >= size) return;
+    if (is_vhd(base)) return resize_image(base, input, size, qcow2::Preallocation::off);
     Status grown = unsupported("this format cannot be resized");
     if (base.format == Raw::name) {
         grown = base.file.storage.resize(size);
@@ -114,13 +116,19 @@ Status empty_qcow(Storage& file) {
 
 Status empty_top(Top& top, const Input& input) {
     if (top.format == Qcow::name) return empty_qcow(top.file.storage);
-    WritableDisk disk = open_writable_layers(top, input);
-    for (uint64_t at = 0; at < disk.size();) {
-        const auto done = disk.top().drop(at, disk.size() - at);
-        if (!done) return done.error();
-        at += *done;
+    {
+        WritableDisk disk = open_writable_layers(top, input);
+        for (uint64_t at = 0; at < disk.size();) {
+            const auto done = disk.top().drop(at, disk.size() - at);
+            if (!done) return done.error();
+            at += *done;
+        }
+        if (Status flushed = disk.top().flush(); !flushed) return flushed;
+        top.file.storage = disk.top().file();  // it knows the size
     }
-    return disk.top().flush();
+    if (!is_vhd(top)) return {};
+    const auto packed = vhd::compact(top.file.storage, Heap{}, vhd::Compaction::move_only);
+    return packed ? Status{} : Status(packed.error());
 }
 
 int commit(const Options& options) {
@@ -138,7 +146,7 @@ int commit(const Options& options) {
     {
         Top base = open_top_for_writing(input);  // locked up to the end of this block
         base.gate = top.gate;
-        grow_base(base, disk, depth, disk.size());
+        grow_base(base, input, disk, depth, disk.size());
         WritableDisk target = open_writable_layers(base, input);
         copy_down(options, disk, depth, target);
     }

@@ -110,7 +110,7 @@ void add_io(CLI::App& app, Command& run) {
         "  discard [-Cq] off len\n"
         "                 gives up what is there, and its space\n"
         "  flush          makes all durable\n"
-        "  truncate size  makes the disk larger or smaller (raw, qcow2)\n"
+        "  truncate size  makes the disk larger or smaller (raw, qcow2, vpc)\n"
         "  map            which parts the image itself stores\n"
         "  alloc off [n]  how many of n bytes it stores\n"
         "  length, help, quit; readv and writev with several lengths\n\n"

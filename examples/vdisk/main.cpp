@@ -21,7 +21,7 @@ constexpr Entry commands[] = {
     {"measure", tool::add_measure},   {"io", tool::add_io},           {"rebase", tool::add_rebase},
     {"commit", tool::add_commit},     {"dump", tool::add_dump},       {"check", tool::add_check},
     {"snapshot", tool::add_snapshot}, {"resize", tool::add_resize},   {"amend", tool::add_amend},
-    {"bitmap", tool::add_bitmap},
+    {"bitmap", tool::add_bitmap},     {"compact", tool::add_compact},
 };
 
 /// Adds the command that the first word names and returns it; all commands and nullptr where that
@@ -40,7 +40,7 @@ CLI::App* add_commands(CLI::App& app, tool::Command& command, int argc, char** a
 }
 
 int run(int argc, char** argv) {
-    CLI::App app("vdisk - virtual disk images: raw, qcow, qcow2", "vdisk");
+    CLI::App app("vdisk - virtual disk images: raw, qcow, qcow2, vpc (VHD)", "vdisk");
     app.set_version_flag("-V,--version", "vdisk 0.1.0");
     app.require_subcommand(1);
     app.footer("Sizes take k, M, G, T, P, E (powers of 1024) or 0x. Every command has --help.");

@@ -60,7 +60,7 @@ std::string Medium::truncate(uint64_t size) {
     auto* const disk = std::get_if<WritableDisk>(&disk_);
     if (disk == nullptr) return "the image is open read-only";
     const bool is_raw = disk->top().format() == Raw::name;
-    if (!is_raw && disk->top().format() != Qcow2::name) {
+    if (disk->top().format() == Qcow::name) {
         return "Image format driver does not support resize";
     }
     const Status done = is_raw ? disk->top().storage().resize(size) : disk->top().flush();

@@ -8,6 +8,7 @@
 #include <vdisk/io/runs.hpp>
 
 #include "closed.hpp"
+#include "closed_vhd.hpp"
 #include "interrupt.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -141,7 +142,6 @@ void check(const Options& options) {
         throw Failure{"Could not change the backing file to '" + *options.backing_file +
                       "': backing format must be specified"};
     }
-    if (!options.backing_format.empty()) check_format_name(options.backing_format);
 }
 
 /// Brings the top image to the state in which the new backing file fits.
@@ -168,12 +168,21 @@ int rebase(const Options& options) {
     check(options);
     Top top = open_closed_for_writing(options.input);
     const std::string name = options.backing_file.value_or("");
-    if (top.format != Qcow2::name) {
+    if (is_vhd(top)) {
+        check_vhd_parent(top, name);
+        if (options.backing_format != Vhd::name) {
+            throw Failure{options.input.file + ": a VHD image stands on nothing but VHD images"};
+        }
+    } else if (!is_qcow2(top)) {
         throw Failure{options.input.file + ": Could not change the backing file to '" + name +
                       "': Operation not supported"};
     }
     catch_interrupts();
     if (!options.unsafe) copy_differences(options, top);
+    if (is_vhd(top)) {
+        set_vhd_parent(top, options.input, name);
+        return 0;
+    }
     const Status changed =
         qcow2::set_backing(top.file.storage, name, options.backing_format, Heap{});
     if (!changed) throw failure(options.input.file, changed.error());
@@ -191,6 +200,7 @@ void add_rebase(CLI::App& app, Command& run) {
                     "the new backing file; '': none, the image stands alone")
         ->type_name("FILE");
     cmd->add_option("-F", options->backing_format, "format of the new backing file")
+        ->transform(format_name())
         ->type_name("FMT");
     cmd->add_flag("-u", options->unsafe,
                   "change the name only, without a look at either backing file");
@@ -203,7 +213,8 @@ void add_rebase(CLI::App& app, Command& run) {
         "What the disk shows and the new backing file does not is written into the image first.\n"
         "-u is for a backing file that was moved or renamed, or holds the same disk: otherwise "
         "the\n"
-        "disk changes.\n\n"
+        "disk changes. VHD images know their parent by an id, too: it is taken from the new "
+        "one.\n\n"
         "Examples:\n"
         "  vdisk rebase -b base.qcow2 -F qcow2 overlay.qcow2\n"
         "  vdisk rebase -b '' overlay.qcow2\n"
