@@ -7,7 +7,7 @@ set -eu
 
 demo="g++ cmake ninja-build libboost-dev zlib1g-dev libdeflate-dev libzstd-dev libcli11-dev
       qemu-utils e2fsprogs"
-test="$demo pkg-config catch2 libbenchmark-dev python3 binutils
+test="$demo pkg-config catch2 libbenchmark-dev python3 binutils 7zip libvhdi-utils
       gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib"
 ci="$test clang clang-format clang-tidy libclang-rt-dev llvm"
 

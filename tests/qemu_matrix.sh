@@ -95,6 +95,10 @@ make_qcow_packed() {
     check x qcow && cmp theirs.raw "$WORK/text.raw" &&
         qwrite qcow x 'write -P 1 4M 70k' 'write -P 2 0 100k' && check x qcow
 }
+make_vpc() { # OPTIONS SIZE
+    qcreate -f vpc -o "$1" x "$2" && check x vpc && qwrite vpc x 'write -P 1 1M 3k' \
+        'write -P 2 0 70k' 'write -P 3 70000 512' 'write -P 4 4M 1' 'write -z 2M 5k' && check x vpc
+}
 make_raw() { # SIZE: with holes
     truncate -s "$1" x && qwrite raw x 'write -P 1 64k 64k' 'write -P 2 300k 1k' && check x raw
 }
@@ -161,6 +165,7 @@ edit() {
 # sound FILE FORMAT: no leak, nothing wrong, the bytes of model.raw
 sound() {
     [ "$2" = qcow2 ] && { qemu-img check -f qcow2 "$1" || return 1; }
+    [ "$2" = vpc ] && { "$TOOL" check -f vpc "$1" || return 1; }
     qemu-img compare -f "$2" -F raw "$1" model.raw
 }
 model() { cp --sparse=always "$1" model.raw; }
@@ -194,6 +199,20 @@ make_written_qcow() { # [BASE-FORMAT]
     else
         qcreate -f qcow x $size && truncate -s $size model.raw && edit qcow x
     fi
+}
+# On a disk that QEMU rounds up, the model is as long.
+make_written_vpc() { # OPTIONS: made by qemu-img, written by us and by QEMU in turns
+    qcreate -f vpc -o "$1" x $size && qemu-img convert -f vpc -O raw x model.raw && edit vpc x &&
+        scribble vpc x && scribble raw model.raw && sound x vpc && check x vpc && edit vpc x
+}
+make_ours_vpc() { # OPTIONS: made by us
+    "$TOOL" create -q -f vpc -o "$1" x $size && qemu-img convert -f vpc -O raw x model.raw &&
+        edit vpc x && scribble vpc x && scribble raw model.raw && sound x vpc && check x vpc
+}
+make_converted_vpc() { # OPTIONS: from raw and back, and written by QEMU
+    "$TOOL" convert -O vpc -o "$1" "$WORK/text.raw" x && model "$WORK/text.raw" && sound x vpc &&
+        "$TOOL" convert -f vpc -O raw x model.raw && scribble vpc x && scribble raw model.raw &&
+        sound x vpc && check x vpc && edit vpc x
 }
 make_ours() { # OPTIONS: made by us, written by us and by QEMU
     "$TOOL" create -q -f qcow2 -o "$1" x $size && truncate -s $size model.raw && edit qcow2 x &&
@@ -334,6 +353,20 @@ cases() {
     echo "written-qcow-over-qcow2 written_qcow qcow2"
     echo "converted-qcow converted_qcow --"
     echo "converted-qcow-packed converted_qcow -c"
+    for type in dynamic fixed; do
+        for force in on off; do
+            options=subformat=$type,force_size=$force
+            echo "vpc-$type-$force vpc $options $size"
+            echo "vpc-$type-$force-odd vpc $options 5241856"
+            echo "written-vpc-$type-$force written_vpc $options"
+            echo "ours-vpc-$type-$force ours_vpc $options"
+            echo "converted-vpc-$type-$force converted_vpc $options"
+        done
+    done
+    for block in 512k 4M; do
+        echo "ours-vpc-$block ours_vpc block_size=$block"
+        echo "converted-vpc-$block converted_vpc block_size=$block"
+    done
     echo "qcow qcow $size"
     echo "qcow-odd qcow 5241344"
     echo "qcow-packed qcow_packed"
