@@ -10,46 +10,17 @@
 set -eu
 PATH=$PATH:/sbin:/usr/sbin
 [ $# -ge 1 ] || { echo "usage: convert_write.sh TOOL [ROUNDS [MiB]]" >&2 && exit 2; }
+here=$(dirname "$(realpath "$0")")
 tool=$(realpath "$1")
 rounds=${2:-5}
-size=${3:-1024}
+export size=${3:-1024}
 work=$(mktemp -d -p "${TMPDIR:-/dev/shm}" vdisk-write.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 disk=${DISK:+$(realpath "$DISK")}
 cd "$work"
-
-make_disk() { # three quarters full
-    mkdir files
-    budget=$((size * 768))
-    for file in /usr/bin/* /usr/lib/*/*.so* /usr/lib/*/*/* /usr/share/doc/*/*; do
-        [ -f "$file" ] && [ ! -L "$file" ] && [ -r "$file" ] || continue
-        cost=$(($(wc -c <"$file") / 1024 + 4))
-        [ "$cost" -lt "$budget" ] || continue
-        budget=$((budget - cost))
-        cp "$file" "files/$(echo "$file" | tr / _)"
-    done
-    truncate -s "${size}M" disk.raw
-    mke2fs -q -t ext4 -d files disk.raw
-    rm -r files
-    disk=disk.raw
-}
-
-# run FILE COMMAND...: appends "time in 10 us, KiB" to FILE; memory is 0 without GNU time.
-run() {
-    log=$1
-    shift
-    echo 0 >memory
-    start=$(date +%s%N)
-    if [ -x /usr/bin/time ]; then /usr/bin/time -f %M -o memory "$@"; else "$@"; fi
-    end=$(date +%s%N)
-    echo "$(((end - start) / 10000)) $(tail -n 1 memory)" >>"$log"
-}
-
-minimum() { sort -n "$1" | awk 'NR == 1 { print $1 }'; }
-median() { sort -n "$1" | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'; }
-memory() { awk '$2 > m { m = $2 } END { print m }' "$1"; }
-stored() { echo $(($(stat -c %b "$1") * 512)); }
+# shellcheck source=convert_common.sh
+. "$here/convert_common.sh"
 
 # compare NAME FLAGS QEMU-FLAGS [SOURCE [FORMAT]]
 compare() {
