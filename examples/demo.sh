@@ -141,6 +141,14 @@ run qemu-img check packed.qcow2
 run vdisk snapshot -a packed packed.qcow2
 run qemu-img compare packed.qcow2 disk.raw
 
+title "As VHD: dynamic, and a differencing image on it"
+run vdisk convert -O vpc -o force_size=on disk.raw disk.vhd
+run qemu-img compare disk.vhd disk.raw
+run vdisk create -f vpc -b disk.vhd -F vpc child.vhd
+run vdisk io -c "write -P 0xaa 1M 3M" child.vhd
+run vdisk compact child.vhd
+run vdisk compare child.vhd overlay.qcow2 || true
+
 title "And the files are still there"
 run debugfs -R "dump $witness back" zstd.raw
 cmp back "files/$witness"
