@@ -18,14 +18,16 @@ Status zero(I& image, uint64_t at, uint64_t length, MutBytes scratch, Below&& be
             const uint64_t block = image.block_size();
             const uint64_t into = at & (block - 1);
             const uint64_t whole = at + length == image.size() ? length : length & ~(block - 1);
-            if (into == 0 && whole > 0) {
+            const bool begins = into == 0 && whole > 0;
+            if (begins) {
                 const Result<uint64_t> done = image.zero(at, whole);
                 if (!done) return done.error();
                 at += *done;
                 length -= *done;
                 if (*done > 0) continue;
             }
-            if (piece > block - into) piece = block - into;
+            // What the image cannot do without writing, it cannot do for the blocks after, either.
+            if (!begins && piece > block - into) piece = block - into;
         }
         const Result<Extent> now = image.lookup(at, piece);
         if (!now) return now.error();

@@ -21,6 +21,18 @@ struct Areas {
         if (length > 0) areas[count++] = {at, length};
     }
 
+    /// Bytes of the one that begins at `at`; 0 where none does, or another meets it.
+    [[nodiscard]] uint64_t room_at(uint64_t at) const {
+        uint64_t room = 0;
+        uint32_t met = 0;
+        for (uint32_t i = 0; i < count; ++i) {
+            if (areas[i].at == at) room = areas[i].length;
+        }
+        for (uint32_t i = 0; i < count; ++i) {
+            met += overlaps(at, room, areas[i].at, areas[i].length) ? 1 : 0;
+        }
+        return met == 1 ? room : 0;
+    }
     [[nodiscard]] bool overlap(uint64_t at, uint64_t length) const {
         for (uint32_t i = 0; i < count; ++i) {
             if (overlaps(at, length, areas[i].at, areas[i].length)) return true;
@@ -76,6 +88,9 @@ struct BatmapHeader {
 };
 inline constexpr Cookie batmap_cookie = {'t', 'd', 'b', 'a', 't', 'm', 'a', 'p'};
 
+/// Room of a locator, in bytes, that is believed.
+inline constexpr uint64_t max_locator_room = 65536;
+
 namespace blocks_detail {
 
 template <Storage S>
@@ -114,7 +129,11 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
         if (locator.platform_code.value() == platform::none) continue;
         const uint64_t at = locator.platform_data_offset.value();
         const uint64_t length = locator.platform_data_length.value();
-        if (fits(at, length, layout.data_end)) out.add(at, length);
+        // Room to grow, where a writer says so in bytes; some say it in sectors.
+        uint64_t room = locator.platform_data_space.value();
+        if (room < length || room > max_locator_room) room = length;
+        if (fits(at, room, layout.data_end)) out.add(at, room);
+        else if (fits(at, length, layout.data_end)) out.add(at, length);
     }
     return out;
 }
@@ -125,6 +144,9 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
 template <Allocation A>
 class BlockMap {
 public:
+    /// Of memory that follows the size of a file, which may be sparse: 512 MiB.
+    static constexpr uint32_t max_slots = max_table_entries;
+
     /// For blocks in the first `end` bytes of the file.
     static Result<BlockMap> make(const Layout& layout, uint64_t end, A allocation) {
         BlockMap map(static_cast<uint32_t>(layout.stride() >> sector_bits), std::move(allocation));
@@ -132,6 +154,10 @@ public:
         const uint64_t sectors = end >> sector_bits;
         const uint32_t last = sectors < unallocated ? static_cast<uint32_t>(sectors) : unallocated;
         map.slots_ = last / map.stride_ + 1;
+        if (map.slots_ > max_slots) {
+            return fail(Errc::limit, "vhd: the file is too large for blocks as small as these",
+                        {map.slots_});
+        }
         auto memory = map.memory_.reserve(size_t{map.slots_} * sizeof(Slot));
         if (!memory) return memory.error();
         std::memset(memory->data(), 0xFF, size_t{map.slots_} * sizeof(Slot));
@@ -188,10 +214,11 @@ private:
     Buffer<A> memory_;
 };
 
-/// Where a block begins whose contents begin at a multiple of 4096, not before `from`.
+/// Where a block begins, not before `from`, whose contents begin at a multiple of 4096, or of the
+/// block size where that is less.
 [[nodiscard]] inline uint64_t aligned_block(const Layout& layout, uint64_t from) {
-    constexpr unsigned page_bits = 12;
-    const uint64_t contents = blocks(from + layout.bitmap_bytes(), page_bits) << page_bits;
+    const unsigned bits = layout.block_bits < 12u ? layout.block_bits : 12u;
+    const uint64_t contents = blocks(from + layout.bitmap_bytes(), bits) << bits;
     return contents - layout.bitmap_bytes();
 }
 

@@ -47,7 +47,7 @@ template <WritableStorage S, Allocation A>
 class ParentSwitch {
 public:
     ParentSwitch(S& storage, const Closed<S, A>& image, const ParentLink& link)
-        : storage_(storage), image_(image), link_(link), end_(image.layout.data_end) {}
+        : storage_(storage), image_(image), link_(link) {}
 
     Status run() {
         auto header = load<DynamicHeader>(storage_, layout().header_at);
@@ -56,8 +56,8 @@ public:
         header->parent_time_stamp = link_.time_stamp;
         if (Status named = put_unicode_name(link_, *header); !named) return named;
         choose_slots(*header);
-        const uint64_t paths_at = end_ + sizeof(Footer);
-        const auto paths_end = put_paths(*header, paths_at);
+        DynamicHeader kept = *header;
+        const auto paths_end = put_paths(*header, layout().data_end + sizeof(Footer));
         if (!paths_end) return paths_end.error();
         seal(*header);
         const uint64_t aside = *paths_end;
@@ -65,31 +65,36 @@ public:
         Status done = storage_.resize(footer_at + sizeof(Footer));
         if (done) done = put_durable(storage_, aside, as_bytes(*header));
         if (done) done = lead_to(aside, footer_at);
-        if (done) done = put_durable(storage_, layout().header_at, as_bytes(*header));
+        if (!done) return done;
+        // Nobody reads the old header any more, nor the old paths.
+        const uint64_t end = settle(kept, *header);
+        done = put_paths_again(kept, *header);
+        if (done) done = storage_.flush();
+        if (done) done = put_durable(storage_, layout().header_at, as_bytes(kept));
         if (done) done = lead_to(layout().header_at, footer_at);
         if (!done) return done;
         const auto footer = load<Footer>(storage_, 0);
         if (!footer) return footer.error();
-        return put_end(storage_, *footer, *paths_end);
+        return put_end(storage_, *footer, end);
     }
 
 private:
     [[nodiscard]] const Layout& layout() const { return image_.layout; }
     static Bytes as_bytes(const auto& structure) { return std::as_bytes(std::span(&structure, 1)); }
 
-    // Kinds that are there stay; the two that Windows reads come where there is none.
+    // Kinds that are there stay; the two that Windows reads come, if there is a free entry.
     static void choose_slots(DynamicHeader& header) {
-        bool has_path = false;
-        for (const ParentLocator& locator : header.parent_locators) {
-            const uint32_t code = locator.platform_code.value();
-            has_path = has_path || code == platform::w2ru || code == platform::w2ku;
-        }
-        if (has_path) return;
-        uint32_t wanted = platform::w2ku;
-        for (ParentLocator& locator : header.parent_locators) {
-            if (locator.platform_code.value() != platform::none || wanted == 0) continue;
-            locator.platform_code = wanted;
-            wanted = wanted == platform::w2ku ? platform::w2ru : 0;
+        for (const uint32_t wanted : {platform::w2ku, platform::w2ru}) {
+            ParentLocator* free = nullptr;
+            bool is_there = false;
+            for (ParentLocator& locator : header.parent_locators) {
+                const uint32_t code = locator.platform_code.value();
+                is_there = is_there || code == wanted;
+                if (code == platform::none && free == nullptr) free = &locator;
+            }
+            if (is_there || free == nullptr) continue;
+            *free = {};
+            free->platform_code = wanted;
         }
     }
 
@@ -117,6 +122,45 @@ private:
         return at;
     }
 
+    // `old` becomes what `header` is, with each path where the old one was if it fits there. Says
+    // where the image ends then.
+    uint64_t settle(DynamicHeader& old, const DynamicHeader& header) const {
+        uint64_t end = layout().data_end;
+        for (size_t i = 0; i < header.parent_locators.size(); ++i) {
+            const ParentLocator& wanted = header.parent_locators[i];
+            const uint64_t there = old.parent_locators[i].platform_data_offset.value();
+            old.parent_locators[i] = wanted;
+            if (wanted.platform_code.value() == platform::none) continue;
+            // A new entry has no old place.
+            const uint64_t room = there == 0 ? 0 : image_.areas.room_at(there);
+            if (room >= wanted.platform_data_length.value()) {
+                old.parent_locators[i].platform_data_offset = there;
+                old.parent_locators[i].platform_data_space = static_cast<uint32_t>(room);
+                continue;
+            }
+            const uint64_t own_end =
+                wanted.platform_data_offset.value() + wanted.platform_data_space.value();
+            if (own_end > end) end = own_end;
+        }
+        seal(old);
+        return end;
+    }
+
+    Status put_paths_again(const DynamicHeader& to, const DynamicHeader& from) {
+        Status done;
+        for (size_t i = 0; done && i < to.parent_locators.size(); ++i) {
+            std::array<byte, paths::max_encoded> path;
+            const ParentLocator& locator = to.parent_locators[i];
+            const uint64_t there = from.parent_locators[i].platform_data_offset.value();
+            const uint64_t at = locator.platform_data_offset.value();
+            if (locator.platform_code.value() == platform::none || at == there) continue;
+            const MutBytes bytes = MutBytes(path).first(locator.platform_data_length.value());
+            done = storage_.read(there, bytes);
+            if (done) done = storage_.write(at, bytes);
+        }
+        return done;
+    }
+
     // Both footers lead to the header there; the file ends with one from now on.
     Status lead_to(uint64_t header_at, uint64_t footer_at) {
         auto footer = load<Footer>(storage_, 0);
@@ -130,7 +174,6 @@ private:
     S& storage_;
     const Closed<S, A>& image_;
     const ParentLink& link_;
-    uint64_t end_;
 };
 
 }  // namespace changing
@@ -139,12 +182,13 @@ private:
 /// the kinds of locators that are there.
 template <WritableStorage S, Allocation A>
 Status set_parent(S& storage, const ParentLink& link, A allocation) {
-    const auto image = open_to_change(storage, std::move(allocation));
+    const auto image = open_to_change(storage, allocation);
     if (!image) return image.error();
     if (!image->layout.has_parent()) return invalid("vhd: the image has no parent");
     if (link.relative_path.empty() && link.absolute_path.empty()) {
         return invalid("vhd: a differencing image needs the path of its parent");
     }
+    if (const auto sound = map_blocks(*image, allocation); !sound) return sound.error();
     return changing::ParentSwitch<S, A>(storage, *image, link).run();
 }
 

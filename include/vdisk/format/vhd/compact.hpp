@@ -15,6 +15,11 @@ struct Compacted {
     uint64_t moved = 0;
 };
 
+enum class Compaction : uint8_t {
+    move_only,  ///< blocks move into holes, none goes
+    drop,       ///< blocks that read as what is below go as well
+};
+
 /// What is below a base image.
 struct NothingBelow {
     Status operator()(uint64_t, MutBytes out) const {
@@ -43,29 +48,16 @@ public:
           below_(below),
           progress_(progress) {}
 
-    Result<Compacted> run() {
-        if (Status done = drop(); !done) return done.error();
-        // What was given up is free from here on.
-        if (Status durable = tables_.flush(); !durable) return durable.error();
+    Result<Compacted> run(Compaction what) {
+        if (what == Compaction::drop) {
+            if (Status done = drop(); !done) return done.error();
+            // What was given up is free from here on.
+            if (Status durable = tables_.flush(); !durable) return durable.error();
+        }
         if (Status done = pack(); !done) return done.error();
         if (Status durable = tables_.flush(); !durable) return durable.error();
         return out_;
     }
-
-    Status pack() {
-        uint64_t from = 0;
-        for (uint32_t i = map_.slots(); i-- > 0;) {
-            const auto last = map_.slot(i);
-            if (last.number == map_.nobody) continue;
-            const uint64_t at = uint64_t{last.at} << sector_bits;
-            from = find_hole(layout(), image_.areas, map_, from, at);
-            if (from >= at) break;
-            if (Status moved = move(last.number, last.at, from); !moved) return moved;
-        }
-        return {};
-    }
-
-    [[nodiscard]] const Compacted& report() const { return out_; }
 
 private:
     [[nodiscard]] const Layout& layout() const { return image_.layout; }
@@ -129,6 +121,19 @@ private:
         return true;
     }
 
+    Status pack() {
+        uint64_t from = 0;
+        for (uint32_t i = map_.slots(); i-- > 0;) {
+            const auto last = map_.slot(i);
+            if (last.number == map_.nobody) continue;
+            const uint64_t at = uint64_t{last.at} << sector_bits;
+            from = find_hole(layout(), image_.areas, map_, from, at);
+            if (from >= at) break;
+            if (Status moved = move(last.number, last.at, from); !moved) return moved;
+        }
+        return {};
+    }
+
     Status move(uint32_t number, uint32_t from, uint64_t to) {
         if (Status on = progress_(number); !on) return on;
         const uint64_t at = uint64_t{from} << sector_bits;
@@ -154,22 +159,39 @@ private:
     Compacted out_;
 };
 
-// A table that was moved behind the blocks goes back before them, if there is room.
+template <WritableStorage S, Allocation A, class Below, class Progress>
+Result<Compacted> pass(S& storage, A allocation, Compaction what, MutBytes buffer, Below& below,
+                       Progress& progress) {
+    auto image = open_closed(storage, allocation);
+    if (!image) return image.error();
+    auto map = map_blocks(*image, allocation);
+    if (!map) return map.error();
+    auto tables = Tables<S, A>::make(Borrowed<S>(storage), closed_cache, allocation);
+    if (!tables) return tables.error();
+    return Compactor(storage, *image, *map, *tables, buffer, below, progress).run(what);
+}
+
+// A table that is the last thing in the file goes to where there is room before it. False: it
+// stays.
 template <WritableStorage S, Allocation A>
-Status lower_table(S& storage, A allocation, MutBytes buffer) {
+Result<bool> lower_table(S& storage, A allocation, MutBytes buffer) {
     auto image = open_closed(storage, allocation);
     if (!image) return image.error();
     const Layout& layout = image->layout;
     const auto map = map_blocks(*image, allocation);
     if (!map) return map.error();
-    if (layout.table_bytes() > layout.stride()) return {};
+    const auto end = end_of_data(*image);
+    if (!end) return end.error();
+    if (*end != layout.table_at + layout.table_bytes()) return false;
     const uint64_t to =
         find_room(layout, image->areas, *map, 0, layout.table_bytes(), layout.table_at);
-    if (to >= layout.table_at) return {};
+    if (to >= layout.table_at) return false;
     Status done = copy_bytes_to(storage, layout.table_at, to, layout.table_bytes(), buffer);
     if (done) done = storage.flush();
-    if (!done) return done;
-    return change_header(storage, layout, [&](DynamicHeader& h) { h.table_offset = to; });
+    if (done) {
+        done = change_header(storage, layout, [&](DynamicHeader& h) { h.table_offset = to; });
+    }
+    return done ? Result<bool>(true) : done.error();
 }
 
 // The footer behind what is last, and nothing behind the footer.
@@ -191,42 +213,34 @@ struct NoProgress {
 
 }  // namespace compacting
 
-enum class Compaction : uint8_t {
-    move_only,  ///< blocks move into holes, none goes
-    drop,       ///< blocks that read as what is below go as well
-};
-
 /// Compacts a closed image. `below(at, out)` reads the parent of a differencing image, also past
-/// its end; without a parent nobody calls it. `progress(block) -> Status` is called now and then,
+/// its end; to drop blocks of one it is needed. `progress(block) -> Status` is called now and then,
 /// with a growing number in each of two passes; a failure ends the work between two steps, and is
 /// returned. Memory: 8 bytes for every block there is room for, and 128 KiB.
 template <WritableStorage S, Allocation A, class Below = NothingBelow,
           class Progress = compacting::NoProgress>
 Result<Compacted> compact(S& storage, A allocation, Compaction what = Compaction::drop,
                           Below below = {}, Progress progress = {}) {
-    auto image = open_to_change(storage, allocation);
+    const auto image = open_to_change(storage, allocation);
     if (!image) return image.error();
     if (image->layout.is_fixed()) return Compacted{};
-    auto map = map_blocks(*image, allocation);
-    if (!map) return map.error();
-    auto tables = compacting::Tables<S, A>::make(Borrowed<S>(storage), closed_cache, allocation);
-    if (!tables) return tables.error();
+    const bool knows_parent = !std::same_as<Below, NothingBelow>;
+    if (what == Compaction::drop && image->layout.has_parent() && !knows_parent) {
+        return invalid("vhd: which blocks of a child can go, its parent has to tell");
+    }
     Buffer<A> buffer(allocation);
     if (auto memory = buffer.reserve(2 * copy_bytes); !memory) return memory.error();
-
-    compacting::Compactor work(storage, *image, *map, *tables, buffer.bytes(), below, progress);
-    Result<Compacted> done = Compacted{};
-    if (what == Compaction::drop) {
-        done = work.run();
-    } else {
-        Status packed = work.pack();
-        if (packed) packed = tables->flush();
-        done = packed ? Result<Compacted>(work.report()) : packed.error();
-    }
+    auto done = compacting::pass(storage, allocation, what, buffer.bytes(), below, progress);
     if (!done) return done;
-    Status ended = compacting::lower_table(storage, allocation, buffer.bytes());
-    if (ended) ended = compacting::cut_end(storage, allocation);
-    if (!ended) return ended.error();
+    const auto lowered = compacting::lower_table(storage, allocation, buffer.bytes());
+    if (!lowered) return lowered.error();
+    if (*lowered) {
+        const auto again = compacting::pass(storage, allocation, Compaction::move_only,
+                                            buffer.bytes(), below, progress);
+        if (!again) return again;
+        done->moved += again->moved;
+    }
+    if (Status ended = compacting::cut_end(storage, allocation); !ended) return ended.error();
     return done;
 }
 

@@ -37,7 +37,7 @@ struct CreateOptions {
 namespace create_parts {
 
 inline constexpr uint64_t header_at = sizeof(Footer);
-inline constexpr uint64_t locators_at = 4096;
+inline constexpr uint64_t locators_at = header_at + sizeof(DynamicHeader);
 /// Each locator gets so much room, or twice as much, so that a longer path fits later.
 inline constexpr uint32_t locator_space = 4096;
 

@@ -12,6 +12,9 @@ namespace vdisk::vhd {
 /// 2040 GiB: the most that sector numbers of 32 bits reach, tables included.
 inline constexpr uint64_t max_size = uint64_t{0xFF000000} << sector_bits;
 inline constexpr unsigned max_block_bits = 28;  ///< 256 MiB
+/// Larger ones are refused: a table of 256 MiB is read whole in no time, and does for 2040 GiB in
+/// blocks of 32 KiB.
+inline constexpr uint32_t max_table_entries = uint32_t{1} << 26;
 
 /// Footer and header, checked: tables lie inside the file, sums cannot wrap.
 struct Layout {
@@ -167,6 +170,10 @@ inline Status check(const DynamicHeader& h, Checksums checksums, Layout& out) {
     out.block_bits = static_cast<uint8_t>(std::countr_zero(block_size));
     out.table_at = h.table_offset.value();
     out.table_entries = h.max_table_entries.value();
+    if (out.table_entries > max_table_entries) {
+        return fail(Errc::limit, "vhd: block allocation table is larger than 256 MiB",
+                    found(h.max_table_entries, out.table_entries));
+    }
     if (!is_aligned(out.table_at, sector_bits)) {
         return corrupt("vhd: table offset is not a multiple of 512",
                        found(h.table_offset, out.table_at));

@@ -24,24 +24,29 @@ Status copy_bytes_to(S& storage, uint64_t from, uint64_t to, uint64_t length, Mu
     return {};
 }
 
+/// Where the first block ends that meets [at, at + length); `at` where none does.
+template <Allocation A>
+[[nodiscard]] uint64_t past_block(const Layout& layout, const BlockMap<A>& map, uint64_t at,
+                                  uint64_t length) {
+    for (uint64_t from = at; from < at + length; from += layout.stride()) {
+        const auto other = map.meets(static_cast<uint32_t>(from >> sector_bits));
+        if (other.number == map.nobody) continue;
+        const uint64_t block = uint64_t{other.at} << sector_bits;
+        if (overlaps(at, length, block, layout.stride())) return block + layout.stride();
+    }
+    return at;
+}
+
 /// The lowest place from `from` on, and below `limit`, that `length` bytes fit into: neither tables
-/// nor blocks are there. `limit` itself where there is none. `length` is at most a block's.
+/// nor blocks are there. `limit` itself where there is none.
 template <Allocation A>
 [[nodiscard]] uint64_t find_room(const Layout& layout, const Areas& areas, const BlockMap<A>& map,
                                  uint64_t from, uint64_t length, uint64_t limit) {
-    uint64_t at = from;
-    while (at < limit) {
-        if (const uint64_t past = areas.past(at, length); past != at) {
-            at = past;
-            continue;
-        }
-        // A block that begins up to a stride before `at`, or inside [at, at + length).
-        const auto sector = static_cast<uint32_t>(at >> sector_bits);
-        const auto other = map.meets(sector);
-        if (other.number == map.nobody) return at;
-        const uint64_t block = uint64_t{other.at} << sector_bits;
-        if (block >= at && block - at >= length) return at;
-        at = block + layout.stride();
+    for (uint64_t at = from; at < limit;) {
+        uint64_t past = areas.past(at, length);
+        if (past == at) past = past_block(layout, map, at, length);
+        if (past == at) return at;
+        at = past;
     }
     return limit;
 }

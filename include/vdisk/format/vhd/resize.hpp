@@ -3,6 +3,7 @@
 // it was.
 #pragma once
 
+#include <vdisk/core/bits.hpp>
 #include <vdisk/format/vhd/create.hpp>
 #include <vdisk/format/vhd/move.hpp>
 
@@ -128,7 +129,7 @@ private:
 
     bool is_free(const BlockMap<A>& map, uint64_t at, uint64_t length) {
         if (length == 0) return true;
-        if (length > layout().stride() || !fits(at, length, layout().data_end)) return false;
+        if (!fits(at, length, layout().data_end)) return false;
         return find_room(layout(), image_.areas, map, at, length, at + 1) == at;
     }
 

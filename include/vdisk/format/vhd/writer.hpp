@@ -9,9 +9,10 @@
 
 namespace vdisk::vhd {
 
-template <WritableStorage S, Allocation A>
-class Writer : public Image<S, A, StagedMetadata<S, A>> {
-    using Base = Image<S, A, StagedMetadata<S, A>>;
+/// `T` is how tables are written; tests plant faults there.
+template <WritableStorage S, Allocation A, class T = StagedMetadata<S, A>>
+class Writer : public Image<S, A, T> {
+    using Base = Image<S, A, T>;
 
 public:
     /// Opens an image to read and write. Refused: one whose footers are not both there and alike
@@ -79,8 +80,9 @@ public:
                                      : blocks(placement.head + placement.length, sector_bits);
         if (Status set = set_bits(block, first, sectors); !set) return set;
         if (!is_new) return {};
+        // A bitmap that is late shows what was there before: it needs no stage before the entry.
         const auto sector = static_cast<uint32_t>(block >> sector_bits);
-        return this->tables().put_be32(entry_at, sector, Stage::root);
+        return this->tables().put_be32(entry_at, sector, Stage::link);
     }
 
     /// Takes back the space of a block that could not be filled.
@@ -128,7 +130,7 @@ public:
             if (!entry) return entry.error();
             if (*entry == unallocated) continue;
             const Status put =
-                this->tables().put_be32(this->entry_at(block), unallocated, Stage::root);
+                this->tables().put_be32(this->entry_at(block), unallocated, Stage::link);
             if (!put) return put.error();
         }
         return length;
