@@ -121,6 +121,9 @@ private:
         if (!map) return map.error();
         const auto areas = load_areas(this->file(), layout());
         if (!areas) return areas.error();
+        if (areas->outside) {
+            return corrupt("vhd: a parent locator or a map ends past the end of the file");
+        }
         return each_block(this->tables(), layout(),
                           [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
                               if (Status sound = areas->check(layout(), entry, at); !sound)
