@@ -273,4 +273,20 @@ Status each_block(const Tables& tables, const Layout& layout, Visit&& visit) {
     return {};
 }
 
+/// The places of all blocks. Errc::corrupt where one is not inside the file, meets an area, or
+/// meets another. Reads the whole table.
+template <class Tables, Allocation A>
+Result<BlockMap<A>> map_blocks(const Tables& tables, const Layout& layout, const Areas& areas,
+                               A allocation) {
+    auto map = BlockMap<A>::make(layout, layout.data_end, std::move(allocation));
+    if (!map) return map;
+    const auto add = [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
+        if (Status sound = areas.check(layout, entry, at); !sound) return sound;
+        if (map->add(number, entry) == map->nobody) return {};
+        return corrupt("vhd: two blocks overlap", {entry, at});
+    };
+    if (Status walked = each_block(tables, layout, add); !walked) return walked.error();
+    return map;
+}
+
 }  // namespace vdisk::vhd
