@@ -194,6 +194,11 @@ def probe_seeds():
     yield "three", chain(overlay(b"1", b"qcow2"), overlay(b"2", b"qcow"), qcow(
         size=3000, blocks=[(2, noise(512))]))
     yield "qcow-over-raw", chain(qcow(blocks=[(1, noise(512))], backing=b"1"), text(5000))
+    # Without an end each image goes by the footer at its front.
+    child = Vhd(size=4096, bits=9, kind=4, name="1").block(1, noise(512))
+    yield "vhd-two", chain(child.finish(0), Vhd(ident=2).block(0, text(4096)).finish(0))
+    yield "vhd-itself", Vhd(kind=4, name="0", ident=2).finish()
+    yield "vhd-fixed", text(4096) + footer(2, 4096)
     yield "itself", overlay(b"0", b"qcow2")
     yield "refused", overlay(b"!", b"raw")
     image = Qcow2(size=4096)

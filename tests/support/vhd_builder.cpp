@@ -175,7 +175,7 @@ std::vector<VhdBlock> vhd_mixture(uint64_t count, uint32_t seed) {
     std::vector<VhdBlock> blocks;
     for (uint64_t i = 0; i != count; ++i) {
         constexpr Claims ways[] = {Claims::all, Claims::mixed, Claims::mixed, Claims::none};
-        const uint32_t way = random() % 6;
+        const uint64_t way = random() % 6;
         if (way < 4) blocks.push_back({i, static_cast<uint32_t>(seed * 1000 + i), ways[way]});
     }
     return blocks;

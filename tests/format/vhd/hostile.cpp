@@ -29,6 +29,7 @@ constexpr const char* table_past_end = "vhd: block allocation table ends past th
 constexpr const char* table_overlaps =
     "vhd: block allocation table overlaps the footer or the header";
 constexpr const char* small_table = "vhd: block allocation table is too small for the disk";
+constexpr const char* large_table = "vhd: block allocation table is larger than 256 MiB";
 constexpr const char* footer_checksum =
     "vhd: checksum of the footer is wrong (ignoring checksums reads it)";
 constexpr const char* header_checksum =
@@ -135,8 +136,10 @@ TEST_CASE("vhd: header fields", "[vhd][hostile]") {
             {"no entries", header32(28, 0), corrupt, small_table},
             {"an entry short", header32(28, 149), corrupt, small_table},
             {"too many entries", header32(28, (end - table) / 4 + 1), corrupt, table_past_end},
-            {"2^30 entries", header32(28, 1u << 30), corrupt, table_past_end},
-            {"2^32 - 1 entries", header32(28, ~0u), corrupt, table_past_end},
+            {"2^26 entries", header32(28, 1u << 26), corrupt, table_past_end},
+            {"2^26 entries and one", header32(28, (1u << 26) + 1), limit, large_table},
+            {"2^30 entries", header32(28, 1u << 30), limit, large_table},
+            {"2^32 - 1 entries", header32(28, ~0u), limit, large_table},
             {"reserved bytes", header32(60, ~0u), corrupt, fine},
             {"time stamp of a parent", header32(56, ~0u), corrupt, fine},
         });

@@ -18,6 +18,7 @@ constexpr const char* ends_past_end = "vhd: block ends past the end of the file"
 constexpr const char* overlaps_areas =
     "vhd: block overlaps the header, a table or a parent locator";
 constexpr const char* two_overlap = "vhd: two blocks overlap";
+constexpr const char* outside = "vhd: a parent locator or a map ends past the end of the file";
 constexpr const char* differ = "vhd: the two footers differ (repair makes them alike)";
 constexpr const char* lost_end = "vhd: the footer at the end is lost (repair writes it again)";
 
@@ -101,6 +102,30 @@ TEST_CASE("vhd: the writer looks at every entry", "[vhd][hostile][write]") {
     for (const auto& [name, value, what] : cases) {
         DYNAMIC_SECTION(name) { CHECK(writer_says(damaged(image, entry(value))) == what); }
     }
+}
+
+TEST_CASE("vhd: what lies past the end of the file is not grown into", "[vhd][hostile][write]") {
+    const BuiltVhd& image = plain();
+    const uint64_t end = image.footer_at, locator = image.locator_at[0];
+    const auto says = [&](uint64_t at, uint64_t space, uint64_t length) {
+        File file = image.file;
+        set_be32(file, locator + 4, space);
+        set_be32(file, locator + 8, length);
+        set_be64(file, locator + 16, at);
+        seal(file, image);
+        return writer_says(file);
+    };
+    CHECK(says(image.bitmap_at.at(0) + 512, 512, 10) == overlaps_areas);
+    CHECK(says(image.table_at - 512, 512, 10) == "");
+    for (const uint64_t at : {end + 512, end + 4096, ~uint64_t{0} - 511}) {
+        CAPTURE(at);
+        CHECK(says(at, 512, 10) == outside);
+        CHECK(says(at, 0, 10) == outside);
+        CHECK(says(at, 512, 0) == outside);
+        CHECK(says(at, 0, 0) == "");
+    }
+    CHECK(says(end - 512, 1024, 10) == outside);
+    CHECK(says(end - 512, 0, ~0u) == outside);
 }
 
 TEST_CASE("vhd: a last block that is cut short ends in zeros", "[vhd][eof]") {

@@ -16,6 +16,9 @@ struct Areas {
     /// Front footer, header, table, a map that XenServer keeps, and the parent locators.
     std::array<Area, 16> areas{};
     uint32_t count = 0;
+    /// One that is named reaches past the end of the file: as the file grows, it would be inside,
+    /// and in it what somebody wrote to the disk.
+    bool outside = false;
 
     void add(uint64_t at, uint64_t length) {
         if (length > 0) areas[count++] = {at, length};
@@ -107,6 +110,7 @@ Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
     const uint64_t map_at = header->batmap_offset.value();
     const uint64_t length = uint64_t{header->batmap_size.value()} << sector_bits;
     if (fits(map_at, length, layout.data_end)) out.add(map_at, length);
+    else out.outside = true;
     return {};
 }
 
@@ -132,8 +136,12 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
         // Room to grow, where a writer says so in bytes; some say it in sectors.
         uint64_t room = locator.platform_data_space.value();
         if (room < length || room > max_locator_room) room = length;
-        if (fits(at, room, layout.data_end)) out.add(at, room);
-        else if (fits(at, length, layout.data_end)) out.add(at, length);
+        if (fits(at, room, layout.data_end)) {
+            out.add(at, room);
+            continue;
+        }
+        out.outside = out.outside || room > 0;
+        if (fits(at, length, layout.data_end)) out.add(at, length);
     }
     return out;
 }
@@ -263,6 +271,22 @@ Status each_block(const Tables& tables, const Layout& layout, Visit&& visit) {
         if (Status visited = visit(number - 1, *entry, at); !visited) return visited;
     }
     return {};
+}
+
+/// The places of all blocks. Errc::corrupt where one is not inside the file, meets an area, or
+/// meets another. Reads the whole table.
+template <class Tables, Allocation A>
+Result<BlockMap<A>> map_blocks(const Tables& tables, const Layout& layout, const Areas& areas,
+                               A allocation) {
+    auto map = BlockMap<A>::make(layout, layout.data_end, std::move(allocation));
+    if (!map) return map;
+    const auto add = [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
+        if (Status sound = areas.check(layout, entry, at); !sound) return sound;
+        if (map->add(number, entry) == map->nobody) return {};
+        return corrupt("vhd: two blocks overlap", {entry, at});
+    };
+    if (Status walked = each_block(tables, layout, add); !walked) return walked.error();
+    return map;
 }
 
 }  // namespace vdisk::vhd

@@ -188,7 +188,9 @@ Status set_parent(S& storage, const ParentLink& link, A allocation) {
     if (link.relative_path.empty() && link.absolute_path.empty()) {
         return invalid("vhd: a differencing image needs the path of its parent");
     }
-    if (const auto sound = map_blocks(*image, allocation); !sound) return sound.error();
+    if (const auto sound = map_blocks(image->tables, image->layout, image->areas, allocation);
+        !sound)
+        return sound.error();
     return changing::ParentSwitch<S, A>(storage, *image, link).run();
 }
 

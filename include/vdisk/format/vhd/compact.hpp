@@ -164,7 +164,7 @@ Result<Compacted> pass(S& storage, A allocation, Compaction what, MutBytes buffe
                        Progress& progress) {
     auto image = open_closed(storage, allocation);
     if (!image) return image.error();
-    auto map = map_blocks(*image, allocation);
+    auto map = map_blocks(image->tables, image->layout, image->areas, allocation);
     if (!map) return map.error();
     auto tables = Tables<S, A>::make(Borrowed<S>(storage), closed_cache, allocation);
     if (!tables) return tables.error();
@@ -178,7 +178,7 @@ Result<bool> lower_table(S& storage, A allocation, MutBytes buffer) {
     auto image = open_closed(storage, allocation);
     if (!image) return image.error();
     const Layout& layout = image->layout;
-    const auto map = map_blocks(*image, allocation);
+    const auto map = map_blocks(image->tables, image->layout, image->areas, allocation);
     if (!map) return map.error();
     const auto end = end_of_data(*image);
     if (!end) return end.error();

@@ -62,19 +62,4 @@ template <Allocation A>
     return is_free ? aligned : hole;
 }
 
-/// Fills a map with all blocks of a sound image.
-template <Storage S, Allocation A>
-Result<BlockMap<A>> map_blocks(const Closed<S, A>& image, A allocation) {
-    auto map = BlockMap<A>::make(image.layout, image.layout.data_end, std::move(allocation));
-    if (!map) return map;
-    const Status walked = each_block(
-        image.tables, image.layout, [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
-            if (Status sound = image.areas.check(image.layout, entry, at); !sound) return sound;
-            if (map->add(number, entry) == map->nobody) return {};
-            return corrupt("vhd: two blocks overlap", {entry, at});
-        });
-    if (!walked) return walked.error();
-    return map;
-}
-
 }  // namespace vdisk::vhd

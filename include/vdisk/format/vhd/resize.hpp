@@ -113,7 +113,7 @@ private:
     }
 
     Status lengthen_table(uint32_t entries) {
-        const auto map = map_blocks(image_, allocation_);
+        const auto map = map_blocks(image_.tables, image_.layout, image_.areas, allocation_);
         if (!map) return map.error();
         const uint64_t bytes = blocks(uint64_t{entries} * 4, sector_bits) << sector_bits;
         const uint64_t old_bytes = layout().table_bytes();

@@ -117,19 +117,13 @@ private:
     static const Layout& layout_of(const Base& base) { return base.layout(); }
 
     Status check_blocks(A allocation) {
-        auto map = BlockMap<A>::make(layout(), layout().data_end, std::move(allocation));
-        if (!map) return map.error();
         const auto areas = load_areas(this->file(), layout());
         if (!areas) return areas.error();
-        return each_block(this->tables(), layout(),
-                          [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
-                              if (Status sound = areas->check(layout(), entry, at); !sound)
-                                  return sound;
-                              if (map->add(number, entry) != map->nobody) {
-                                  return corrupt("vhd: two blocks overlap", {entry, at});
-                              }
-                              return {};
-                          });
+        if (areas->outside) {
+            return corrupt("vhd: a parent locator or a map ends past the end of the file");
+        }
+        const auto map = map_blocks(this->tables(), layout(), *areas, std::move(allocation));
+        return map ? Status{} : Status(map.error());
     }
 
     // The file grows by a block and a footer behind it, which is durable before the block is
