@@ -147,7 +147,7 @@ run qemu-img compare disk.vhd disk.raw
 run vdisk create -f vpc -b disk.vhd -F vpc child.vhd
 run vdisk io -c "write -P 0xaa 1M 3M" child.vhd
 run vdisk compact child.vhd
-run vdisk compare child.vhd overlay.qcow2 || true
+run vdisk map --picture child.vhd
 
 title "And the files are still there"
 run debugfs -R "dump $witness back" zstd.raw

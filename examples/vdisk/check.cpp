@@ -237,6 +237,8 @@ void add_check(CLI::App& app, Command& run) {
     add_closed(*cmd, options->input);
     cmd->add_flag("-U,--force-share", options->input.shared,
                   "check the image although another process writes to it");
+    cmd->add_flag_callback(
+        "--ignore-checksums", [] {}, "accepted: wrong checksums are told, and hinder nothing");
     add_output(*cmd, options->output);
     cmd->add_option("-r", options->repair,
                     "repair: leaks (space that nothing uses), or all that is wrong")
