@@ -100,6 +100,7 @@ refuses nofile 'needs a backing file' create -f vpc -o subformat=differencing x.
 refuses nofile 'not a UUID' create -f vpc -o uuid=1234 x.vhd 1M
 refuses nofile "no option 'cluster_size'" create -f vpc -o cluster_size=64k x.vhd 1M
 refuses nofile 'needs subformat=fixed' create -f vpc -o preallocation=full x.vhd 1M
+refuses nofile '32 bits only' create -f vpc -o time_stamp=4294967296 x.vhd 1M
 [ ! -e x.vhd ] || wrong 'refused, but there'
 run 0 'differencing' create -f vhd -o help
 export SOURCE_DATE_EPOCH=1700000000

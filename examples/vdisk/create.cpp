@@ -112,7 +112,8 @@ void add_create(CLI::App& app, Command& run) {
         "Examples:\n"
         "  vdisk create -f qcow2 disk.qcow2 20G\n"
         "  vdisk create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
-        "  vdisk create -f qcow2 -o cluster_size=2M,extended_l2=on big.qcow2 4T\n\n"
+        "  vdisk create -f qcow2 -o cluster_size=2M,extended_l2=on big.qcow2 4T\n"
+        "  vdisk create -f vpc -o subformat=fixed,force_size=on disk.vhd 20G\n\n"
         "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
     cmd->callback([options, &run] { run = [options] { return create(*options); }; });
 }

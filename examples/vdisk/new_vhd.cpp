@@ -48,9 +48,12 @@ void NewVhd::read(const Creation& options, const std::string& path) {
         options_.block_bits = static_cast<uint8_t>(std::countr_zero(size));
     }
     options_.unique_id = options.has("uuid") ? id_of(options.text("uuid"), "-o uuid") : new_id();
-    options_.time_stamp = options.has("time_stamp")
-                              ? static_cast<uint32_t>(options.number("time_stamp", ""))
-                              : vhd::time_stamp_of(time_now());
+    options_.time_stamp = vhd::time_stamp_of(time_now());
+    if (options.has("time_stamp")) {
+        const uint64_t seconds = options.number("time_stamp", "");
+        if (seconds >> 32 != 0) throw Failure{path + ": time_stamp has 32 bits only"};
+        options_.time_stamp = static_cast<uint32_t>(seconds);
+    }
     if (!options.has("creator")) return;
     const std::string creator = options.text("creator");
     if (creator.size() > 4) throw Failure{"-o creator: has at most four letters"};
