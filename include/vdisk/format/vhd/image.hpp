@@ -50,12 +50,12 @@ public:
                         [this](uint64_t from, uint64_t rest) { return piece(from, rest); });
     }
 
-    /// As lookup, but holes of a sparse file are zeros: a block is there as a whole, and what
-    /// nobody wrote of it may need no space.
+    /// As lookup, but holes of a sparse file are zeros in a fixed disk. In the others no block is
+    /// asked about: some file systems take time by the length of the file for each answer.
     Result<Extent> survey(uint64_t at, uint64_t length) const {
         Result<Extent> extent = lookup(at, length);
         if constexpr (SparseStorage<S>) {
-            if (extent && extent->kind == Kind::data) {
+            if (extent && layout_.is_fixed()) {
                 const auto hole = file().hole(extent->at, extent->length);
                 if (!hole) return hole.error();
                 if (hole->is_hole) extent->kind = Kind::zero;
