@@ -172,6 +172,55 @@ TEST_CASE("vhd: a disk that shrank and grew again shows zeros", "[vhd][resize]")
     }
 }
 
+TEST_CASE("vhd: an image with a block where none can be is not resized", "[vhd][resize]") {
+    const File good = [] {
+        GrowableMemory memory(new_vhd(vhd_options(15 * 8 * sector + sector, 12)));
+        auto writer = value_of(VhdWriter<Borrowed<GrowableMemory>>::open(Borrowed(memory)));
+        File model(15 * 8 * sector + sector);
+        REQUIRE(perform(writer, Op::write(0, sector, 4), model, {}));
+        REQUIRE(writer.flush());
+        return bytes_of(memory);
+    }();
+    for (const uint32_t last : {0u, 1u, load_be32(&good[1536])}) {
+        CAPTURE(last);
+        File file = good;
+        store_be32(&file[1536 + 15 * 4], last);
+        GrowableMemory memory(file);
+        CHECK(vhd::grow(memory, 16 * 8 * sector, Heap{}).error().code == Errc::corrupt);
+        CHECK(vhd::shrink(memory, 8 * sector, Heap{}).error().code == Errc::corrupt);
+        const bool same = bytes_of(memory) == file;
+        CHECK(same);
+    }
+}
+
+TEST_CASE("vhd: a fixed disk grows over what was between it and its footer", "[vhd][resize]") {
+    File file = new_vhd(vhd_options(20 * sector, 12, vhd::Type::fixed));
+    file.insert(file.end() - sector, 10 * sector, byte{0xEE});
+    GrowableMemory memory(file);
+    REQUIRE(vhd::grow(memory, 60 * sector, Heap{}));
+    const File disk = value_of(read_vhd(bytes_of(memory), {}));
+    CHECK(is_zero(Bytes(disk).subspan(20 * sector)));
+}
+
+TEST_CASE("vhd: a path that cannot be written changes nothing", "[vhd][change]") {
+    auto options = vhd_options(100_MiB, 21, vhd::Type::differencing);
+    options.parent = parent_link;
+    const File before = new_vhd(options);
+    for (const char* path : {"d\xff/x.vhd", "a\\b.vhd"}) {
+        GrowableMemory memory(before);
+        CHECK_FALSE(vhd::set_parent(memory, {.unique_id = guid(3), .relative_path = path}, Heap{}));
+        const bool same = bytes_of(memory) == before;
+        CHECK(same);
+    }
+}
+
+TEST_CASE("vhd: no table is made that would not be read", "[vhd][create]") {
+    GrowableMemory memory;
+    CHECK(vhd::create(memory, vhd_options(40_GiB, 9)).error().code == Errc::limit);
+    memory = GrowableMemory(new_vhd(vhd_options(1_MiB, 9)));
+    CHECK(vhd::grow(memory, 40_GiB, Heap{}).error().code == Errc::limit);
+}
+
 TEST_CASE("vhd: sizes that a disk cannot get", "[vhd][resize]") {
     GrowableMemory memory(new_vhd(vhd_options(100 * sector, 12)));
     CHECK(vhd::grow(memory, 99 * sector, Heap{}).error().code == Errc::invalid);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // What check finds in damaged VHD images, and what repair makes of them.
+#include <vdisk/format/vhd/change.hpp>
+#include <vdisk/format/vhd/resize.hpp>
+
 #include "catch.hpp"
 #include "support/vhd_work.hpp"
 
@@ -126,10 +129,79 @@ TEST_CASE("vhd: blocks that cannot be are given up", "[vhd][check]") {
         const RepairRun found = repair(damaged);
         CHECK(found.problems.front() == problem);
         CHECK(found.report.before.corruptions == 1);
-        CHECK(found.report.after.is_clean());
-        const bool same = value_of(read_vhd(found.after, {})) == disk;
+        CHECK(found.report.after.corruptions == 0);
+        bool same = value_of(read_vhd(found.after, {})) == disk;
+        CHECK(same);
+        // Its place stays as it is until the next repair.
+        CHECK(found.after.size() == file.size());
+        const RepairRun again = repair(found.after);
+        CHECK(again.report.after.is_clean());
+        same = value_of(read_vhd(again.after, {})) == disk;
         CHECK(same);
     }
+}
+
+TEST_CASE("vhd: a wrong checksum is not made right over what makes no sense", "[vhd][check]") {
+    // Bits of: table offset, block size, a footer's data offset.
+    for (const uint64_t at : {header_at + 22, header_at + 33, header_at + 34, uint64_t{22}}) {
+        for (const unsigned bit : {1u, 4u, 0x40u}) {
+            CAPTURE(at, bit);
+            File file = sample();
+            file[at] ^= static_cast<byte>(bit);
+            if (at < header_at) file[file.size() - sector + at] ^= static_cast<byte>(bit);
+            GrowableMemory memory(file);
+            const auto report = vhd::repair(memory, Repair::all, Heap{});
+            CHECK_FALSE(report);
+            const bool same = bytes_of(memory) == file;
+            CHECK(same);
+        }
+    }
+}
+
+TEST_CASE("vhd: a locator's room does not cost a block", "[vhd][check]") {
+    File file = sample(vhd::Type::differencing);
+    auto header = load<vhd::DynamicHeader>(Bytes(file).subspan(header_at));
+    header.parent_locators[0].platform_data_space = 32768;
+    vhd::seal(header);
+    std::memcpy(&file[header_at], &header, sizeof header);
+    const File disk = value_of(read_vhd(file, {}));
+    CHECK(repair(file).problems.empty());
+    GrowableMemory memory(file);
+    CHECK(VhdWriter<Borrowed<GrowableMemory>>::open(Borrowed(memory)));
+    REQUIRE(vhd::set_parent(memory, {.unique_id = guid(2), .relative_path = std::string(3000, 'x')},
+                            Heap{}));
+    const bool same = value_of(read_vhd(bytes_of(memory), {})) == disk;
+    CHECK(same);
+}
+
+TEST_CASE("vhd: what the guest of a fixed disk wrote at its front is not its header",
+          "[vhd][check]") {
+    File file = new_vhd(vhd_options(200 * sector, 12, vhd::Type::fixed));
+    const File inner = sample();
+    std::copy_n(inner.begin(), inner.size() - sector, file.begin());
+    File grown = file;
+    grown.resize(file.size() + 5 * sector);  // its growth was cut
+    File wrong = file;
+    wrong[file.size() - 100] ^= byte{1};  // its checksum is wrong
+    for (const File& damaged : {grown, wrong}) {
+        GrowableMemory memory(damaged);
+        static_cast<void>(vhd::recover(memory, Heap{}));
+        const bool same = bytes_of(memory) == damaged;
+        CHECK(same);
+    }
+}
+
+TEST_CASE("vhd: a footer that is not at a whole sector is moved there", "[vhd][check]") {
+    File file = sample();
+    const File disk = value_of(read_vhd(file, {}));
+    file.insert(file.end() - sector, 100, byte{0});
+    GrowableMemory memory(file);
+    CHECK(vhd::grow(memory, 400 * sector, Heap{}).error().code == Errc::corrupt);
+    const RepairRun found = repair(file);
+    CHECK(found.problems == std::vector<std::string>{"vhd: the footer is not at a whole sector"});
+    CHECK(found.report.after.corruptions == 0);
+    const bool same = value_of(read_vhd(found.after, {})) == disk;
+    CHECK(same);
 }
 
 TEST_CASE("vhd: a block that the file cuts short is made whole", "[vhd][check]") {
@@ -140,7 +212,7 @@ TEST_CASE("vhd: a block that the file cuts short is made whole", "[vhd][check]")
     cut.resize(file.size() - 4 * sector);
     const RepairRun found = repair(cut);
     CHECK(found.report.before.corruptions == 2);
-    CHECK(found.report.after.is_clean());
+    CHECK(found.report.after.corruptions == 0);
     std::fill_n(disk.begin() + 29 * sector, 3 * sector, byte{0});
     const bool same = value_of(read_vhd(found.after, {})) == disk;
     CHECK(same);
@@ -153,7 +225,7 @@ TEST_CASE("vhd: of two blocks that overlap, one gets a copy", "[vhd][check]") {
     std::copy_n(disk.begin(), 8 * sector, disk.begin() + 8 * sector);
     const RepairRun found = repair(file);
     CHECK(found.problems.front() == "vhd: two blocks overlap");
-    CHECK(found.report.after.is_clean());
+    CHECK(found.report.after.corruptions == 0);
     CHECK(entry(found.after, 0) != entry(found.after, 1));
     const bool same = value_of(read_vhd(found.after, {})) == disk;
     CHECK(same);

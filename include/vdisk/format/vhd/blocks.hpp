@@ -11,7 +11,9 @@ namespace vdisk::vhd {
 struct Areas {
     struct Area {
         uint64_t at = 0, length = 0;
-        [[nodiscard]] uint64_t end() const { return at + length; }
+        uint64_t room = 0;  ///< `length`, and what is kept free behind it
+        bool vital = true;  ///< no locator, but what the image cannot do without
+        [[nodiscard]] uint64_t end() const { return at + room; }
     };
     /// Front footer, header, table, a map that XenServer keeps, and the parent locators.
     std::array<Area, 16> areas{};
@@ -21,7 +23,10 @@ struct Areas {
     bool outside = false;
 
     void add(uint64_t at, uint64_t length) {
-        if (length > 0) areas[count++] = {at, length};
+        if (length > 0) areas[count++] = {at, length, length, true};
+    }
+    void add_locator(uint64_t at, uint64_t length, uint64_t room) {
+        if (length > 0) areas[count++] = {at, length, room, false};
     }
 
     /// Bytes of the one that begins at `at`; 0 where none does, or another meets it.
@@ -29,15 +34,23 @@ struct Areas {
         uint64_t room = 0;
         uint32_t met = 0;
         for (uint32_t i = 0; i < count; ++i) {
-            if (areas[i].at == at) room = areas[i].length;
+            if (areas[i].at == at) room = areas[i].room;
         }
         for (uint32_t i = 0; i < count; ++i) {
             met += overlaps(at, room, areas[i].at, areas[i].length) ? 1 : 0;
         }
         return met == 1 ? room : 0;
     }
+    /// Whether one of them is met; room that is only kept free does not count.
     [[nodiscard]] bool overlap(uint64_t at, uint64_t length) const {
         for (uint32_t i = 0; i < count; ++i) {
+            if (overlaps(at, length, areas[i].at, areas[i].length)) return true;
+        }
+        return false;
+    }
+    [[nodiscard]] bool overlap_vital(uint64_t at, uint64_t length) const {
+        for (uint32_t i = 0; i < count; ++i) {
+            if (!areas[i].vital) continue;
             if (overlaps(at, length, areas[i].at, areas[i].length)) return true;
         }
         return false;
@@ -62,7 +75,7 @@ struct Areas {
     [[nodiscard]] uint64_t past(uint64_t at, uint64_t length) const {
         uint64_t end = at;
         for (uint32_t i = 0; i < count; ++i) {
-            if (!overlaps(at, length, areas[i].at, areas[i].length)) continue;
+            if (!overlaps(at, length, areas[i].at, areas[i].room)) continue;
             if (areas[i].end() > end) end = areas[i].end();
         }
         return blocks(end, sector_bits) << sector_bits;
@@ -133,15 +146,18 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
         if (locator.platform_code.value() == platform::none) continue;
         const uint64_t at = locator.platform_data_offset.value();
         const uint64_t length = locator.platform_data_length.value();
-        // Room to grow, where a writer says so in bytes; some say it in sectors.
-        uint64_t room = locator.platform_data_space.value();
-        if (room < length || room > max_locator_room) room = length;
-        if (fits(at, room, layout.data_end)) {
-            out.add(at, room);
+        if (length == 0) continue;
+        if (!fits(at, length, layout.data_end)) {
+            out.outside = true;
             continue;
         }
-        out.outside = out.outside || room > 0;
-        if (fits(at, length, layout.data_end)) out.add(at, length);
+        // Room to grow, where a writer says so in bytes; some say it in sectors, and nobody has to
+        // keep to it.
+        uint64_t room = locator.platform_data_space.value();
+        if (room < length || room > max_locator_room || !fits(at, room, layout.data_end)) {
+            room = length;
+        }
+        out.add_locator(at, length, room);
     }
     return out;
 }
@@ -230,8 +246,9 @@ private:
     return contents - layout.bitmap_bytes();
 }
 
-/// Refuses what may not be written: images with a wrong checksum, with footers that are not both
-/// there and alike, those that a suspended machine counts on, and those read by their geometry.
+/// Refuses what may not be written: images whose footer is not at a whole sector, with a wrong
+/// checksum, with footers that are not both there and alike, those that a suspended machine counts
+/// on, and those read by their geometry.
 template <Storage S>
 Status check_writable(const S& file, const Layout& l) {
     if (!l.checksums_right) {
@@ -247,6 +264,9 @@ Status check_writable(const S& file, const Layout& l) {
         return corrupt("vhd: the footer at the end is lost (repair writes it again)");
     }
     if (l.is_fixed()) return {};
+    if (!is_aligned(l.data_end, sector_bits)) {
+        return corrupt("vhd: the footer is not at a whole sector (repair moves it)", {l.data_end});
+    }
     const auto front = load<Footer>(file, 0);
     if (!front) return front.error();
     const auto end = load<Footer>(file, l.data_end);

@@ -24,6 +24,7 @@ Status set_geometry(S& storage, const Geometry& geometry, A allocation) {
         f.disk_geometry.cylinders = geometry.cylinders;
         f.disk_geometry.heads = geometry.heads;
         f.disk_geometry.sectors_per_track = geometry.sectors_per_track;
+        settle_creator(f);
     });
 }
 
@@ -46,8 +47,9 @@ namespace changing {
 template <WritableStorage S, Allocation A>
 class ParentSwitch {
 public:
-    ParentSwitch(S& storage, const Closed<S, A>& image, const ParentLink& link)
-        : storage_(storage), image_(image), link_(link) {}
+    ParentSwitch(S& storage, const Closed<S, A>& image, const BlockMap<A>& map,
+                 const ParentLink& link)
+        : storage_(storage), image_(image), map_(map), link_(link) {}
 
     Status run() {
         auto header = load<DynamicHeader>(storage_, layout().header_at);
@@ -56,6 +58,13 @@ public:
         header->parent_time_stamp = link_.time_stamp;
         if (Status named = put_unicode_name(link_, *header); !named) return named;
         choose_slots(*header);
+        // Nothing is written for paths that cannot be.
+        for (const ParentLocator& locator : header->parent_locators) {
+            if (locator.platform_code.value() == platform::none) continue;
+            std::array<byte, paths::max_encoded> path;
+            const auto length = encode_path(locator.platform_code.value(), link_, path);
+            if (!length && length.error().code != Errc::unsupported) return length.error();
+        }
         DynamicHeader kept = *header;
         const auto paths_end = put_paths(*header, layout().data_end + sizeof(Footer));
         if (!paths_end) return paths_end.error();
@@ -132,7 +141,8 @@ private:
             old.parent_locators[i] = wanted;
             if (wanted.platform_code.value() == platform::none) continue;
             // A new entry has no old place.
-            const uint64_t room = there == 0 ? 0 : image_.areas.room_at(there);
+            uint64_t room = there == 0 ? 0 : image_.areas.room_at(there);
+            if (room != 0 && past_block(layout(), map_, there, room) != there) room = 0;
             if (room >= wanted.platform_data_length.value()) {
                 old.parent_locators[i].platform_data_offset = there;
                 old.parent_locators[i].platform_data_space = static_cast<uint32_t>(room);
@@ -173,6 +183,7 @@ private:
 
     S& storage_;
     const Closed<S, A>& image_;
+    const BlockMap<A>& map_;
     const ParentLink& link_;
 };
 
@@ -188,10 +199,9 @@ Status set_parent(S& storage, const ParentLink& link, A allocation) {
     if (link.relative_path.empty() && link.absolute_path.empty()) {
         return invalid("vhd: a differencing image needs the path of its parent");
     }
-    if (const auto sound = map_blocks(image->tables, image->layout, image->areas, allocation);
-        !sound)
-        return sound.error();
-    return changing::ParentSwitch<S, A>(storage, *image, link).run();
+    const auto map = map_blocks(image->tables, image->layout, image->areas, allocation);
+    if (!map) return map.error();
+    return changing::ParentSwitch<S, A>(storage, *image, *map, link).run();
 }
 
 }  // namespace vdisk::vhd

@@ -71,10 +71,12 @@ Status locators(const S& storage, const Layout& layout, Visit& visit) {
 template <Allocation A, class Visit>
 void gaps(const Layout& layout, const Areas& areas, const BlockMap<A>& map, Visit& visit) {
     const auto room = [&](uint64_t from, uint64_t to) {
+        // Farther no sector number reaches.
+        const uint64_t reach = uint64_t{unallocated} << sector_bits;
+        if (to > reach) to = reach;
         if (to <= from || to - from < layout.stride()) return;
         const auto length = to - from;
-        uint64_t times = 0;
-        for (uint64_t left = length; left >= layout.stride(); left -= layout.stride()) ++times;
+        const uint64_t times = length / layout.stride();
         visit(Problem{.flaw = Flaw::leak,
                       .what = "vhd: space that nothing uses",
                       .value = length,
@@ -118,7 +120,14 @@ Result<CheckReport> check_image(S& storage, A allocation, Visit visit = {}) {
     if (Status told = checking::footers(storage, layout, tell); !told) return told.error();
     report.image_end = layout.data_end;
     if (layout.is_fixed()) return report;
+    const uint64_t told_before = report.corruptions;
     if (Status told = checking::locators(storage, layout, tell); !told) return told.error();
+    if (image->areas.outside && report.corruptions == told_before) {
+        tell(Problem{.what = "vhd: a map ends past the end of the file"});
+    }
+    if (!is_aligned(layout.data_end, sector_bits)) {
+        tell(Problem{.what = "vhd: the footer is not at a whole sector", .value = layout.data_end});
+    }
 
     auto map = BlockMap<A>::make(layout, layout.data_end, std::move(allocation));
     if (!map) return map.error();

@@ -67,13 +67,34 @@ Status put_end(S& storage, const Footer& footer, uint64_t end) {
     return storage.flush();
 }
 
-/// As open_closed, to change the image: Errc::read_only or corrupt where that may not be.
+/// As open_closed, to change the image: Errc::read_only or corrupt where that may not be, or where
+/// a block is not where it can be. Reads the whole table.
 template <WritableStorage S, Allocation A>
 Result<Closed<S, A>> open_to_change(S& storage, A allocation) {
-    auto image = open_closed(storage, std::move(allocation));
+    auto image = open_closed(storage, allocation);
     if (!image) return image;
     if (Status may = check_writable(storage, image->layout); !may) return may.error();
+    if (image->layout.is_fixed()) return image;
+    const auto map = map_blocks(image->tables, image->layout, image->areas, std::move(allocation));
+    if (!map) return map.error();
     return image;
+}
+
+/// Refuses images in which the file, as it grows, would come to lie under what is named already.
+template <class C>
+Status refuse_outside(const C& image) {
+    if (!image.areas.outside) return {};
+    return corrupt("vhd: a parent locator or a map ends past the end of the file");
+}
+
+/// A creator by which everyone counts bytes, where the geometry says something else.
+inline void settle_creator(Footer& f) {
+    const Geometry geometry{f.disk_geometry.cylinders.value(), f.disk_geometry.heads,
+                            f.disk_geometry.sectors_per_track};
+    const bool agrees = geometry == largest_geometry ||
+                        uint64_t{geometry.sectors()} << sector_bits == f.current_size.value();
+    if (agrees || layout::creator_counts_bytes(f.creator_application)) return;
+    f.creator_application = {'w', 'i', 'n', ' '};
 }
 
 /// Writes a structure over the one that is there, and makes that durable.
@@ -91,6 +112,7 @@ Status change_footer(S& storage, const Layout& layout, Change change) {
     const MutBytes bytes = std::as_writable_bytes(std::span(&footer, 1));
     const size_t length = layout.footer_copy == FooterCopy::short_end ? 511 : 512;
     if (Status got = storage.read(layout.data_end, bytes.first(length)); !got) return got;
+    if (!has_cookie(footer)) return corrupt("vhd: the footer is gone", {layout.data_end});
     change(footer);
     seal(footer);
     if (!layout.is_fixed()) {

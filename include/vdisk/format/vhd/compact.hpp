@@ -224,6 +224,7 @@ Result<Compacted> compact(S& storage, A allocation, Compaction what = Compaction
     const auto image = open_to_change(storage, allocation);
     if (!image) return image.error();
     if (image->layout.is_fixed()) return Compacted{};
+    if (Status inside = refuse_outside(*image); !inside) return inside.error();
     const bool knows_parent = !std::same_as<Below, NothingBelow>;
     if (what == Compaction::drop && image->layout.has_parent() && !knows_parent) {
         return invalid("vhd: which blocks of a child can go, its parent has to tell");

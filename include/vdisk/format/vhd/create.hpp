@@ -48,6 +48,10 @@ inline Status check(const CreateOptions& o) {
     if (o.block_bits < sector_bits || o.block_bits > max_block_bits) {
         return invalid("vhd: block size is not between 512 bytes and 256 MiB", {o.block_bits});
     }
+    if (o.type != Type::fixed && blocks(o.size, o.block_bits) > max_table_entries) {
+        return fail(Errc::limit, "vhd: block allocation table would be larger than 256 MiB",
+                    {o.size});
+    }
     if (o.unique_id.is_nil()) return invalid("vhd: a new image needs a unique id");
     if (o.type != Type::differencing) return {};
     if (o.parent.unique_id.is_nil()) return invalid("vhd: the parent has no unique id");

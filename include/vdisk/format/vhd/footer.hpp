@@ -71,6 +71,11 @@ Result<FoundFooter> candidate(const S& storage, FooterCopy copy) {
     return false;
 }
 
+inline Error wrong_checksum(const FoundFooter& found) {
+    return corrupt("vhd: checksum of the footer is wrong (ignoring checksums reads it)",
+                   {found.footer.checksum.value(), found.at + 64});
+}
+
 }  // namespace footer
 
 /// The footer to go by: the first whose checksum is right, of those at the end, 511 bytes before
@@ -87,11 +92,15 @@ Result<FoundFooter> find_footer(const S& storage, Checksums checksums) {
         }
         if (!footer::serves(*found)) continue;
         if (found->checksum_right) return found;
+        // What is at the front of a fixed disk is its guest's: it does not stand in for the footer.
+        if (found->copy == FooterCopy::end && is_fixed(found->footer)) {
+            if (checksums == Checksums::ignored) return found;
+            return footer::wrong_checksum(*found);
+        }
         if (wrong) continue;
         if (checksums == Checksums::ignored) wrong = found;
         else if (wrong.error().at == Error::none) {
-            wrong = corrupt("vhd: checksum of the footer is wrong (ignoring checksums reads it)",
-                            {found->footer.checksum.value(), found->at + 64});
+            wrong = footer::wrong_checksum(*found);
         }
     }
     return wrong;

@@ -84,6 +84,9 @@ inline Result<size_t> encode_path(uint32_t code, const ParentLink& link, MutByte
     const bool relative = paths::is_relative(code);
     const std::string_view path = relative ? link.relative_path : link.absolute_path;
     if (path.empty()) return size_t{0};
+    if (code != platform::macx && path.find('\\') != path.npos) {
+        return invalid("vhd: a path of Windows cannot have a backslash in a name");
+    }
     if (path.size() > paths::max_path) return fail(Errc::limit, "name: longer than allowed");
     switch (code) {
         case platform::w2ru:
@@ -102,7 +105,10 @@ inline Status put_unicode_name(const ParentLink& link, DynamicHeader& header) {
     header.parent_unicode_name.fill(byte{0});
     const auto name =
         utf16_from_utf8(locators::base_name(path), ByteOrder::big, header.parent_unicode_name);
-    if (!name && name.error().code != Errc::limit) return name.error();
+    if (name) return {};
+    if (name.error().code != Errc::limit) return name.error();
+    byte* const last = &header.parent_unicode_name[header.parent_unicode_name.size() - 2];
+    if (utf16::is_high(utf16::load(last, ByteOrder::big))) utf16::store(last, 0, ByteOrder::big);
     return {};
 }
 

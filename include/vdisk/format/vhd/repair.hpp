@@ -13,14 +13,24 @@ using RepairReport = Repaired<CheckReport>;
 
 namespace repairing {
 
-// Checksums that are wrong are made right: what they cover was checked by its meaning.
-template <WritableStorage S>
-Status reseal(S& storage) {
+// Checksums that are wrong are made right, if what they cover makes sense to the last block: else
+// it is not known which of it is wrong, and what is done by it would destroy the rest.
+template <WritableStorage S, Allocation A>
+Status reseal(S& storage, A allocation) {
     const auto found = find_footer(storage, Checksums::ignored);
     if (!found) return found.error();
     const auto layout = load_layout(storage, Checksums::ignored);
     if (!layout) return layout.error();
     if (layout->checksums_right) return {};
+    if (!layout->is_fixed()) {
+        const auto image = open_closed(storage, allocation, Checksums::ignored);
+        if (!image) return image.error();
+        if (Status inside = refuse_outside(*image); !inside) return inside;
+        const auto map = map_blocks(image->tables, image->layout, image->areas, allocation);
+        if (!map) {
+            return corrupt("vhd: a checksum is wrong, and so are blocks: neither can be trusted");
+        }
+    }
     if (!layout->is_fixed()) {
         auto header = load<DynamicHeader>(storage, layout->header_at);
         if (!header) return header.error();
@@ -54,9 +64,10 @@ public:
             if (image_.areas.check(layout, entry, at)) {
                 return map_.meets(entry).number == number ? Status{} : copy(block, at);
             }
-            const bool is_cut = fits(block, layout.bitmap_bytes(), layout.data_end) &&
-                                !image_.areas.overlap(block, layout.stride());
-            return is_cut ? copy(block, at) : put(at, unallocated);
+            // What the file cuts short, or what a locator lies over, can be saved in another place.
+            const bool has_begin = fits(block, layout.bitmap_bytes(), layout.data_end) &&
+                                   !image_.areas.overlap_vital(block, layout.stride());
+            return has_begin ? copy(block, at) : put(at, unallocated);
         });
     }
 
@@ -100,6 +111,7 @@ Status entries(S& storage, A allocation) {
     const auto image = open_closed(storage, allocation);
     if (!image) return image.error();
     if (image->layout.is_fixed()) return {};
+    if (Status inside = refuse_outside(*image); !inside) return inside;
     auto map = BlockMap<A>::make(image->layout, image->layout.data_end, allocation);
     if (!map) return map.error();
     Buffer<A> buffer(allocation);
@@ -118,35 +130,9 @@ Status end_footer(S& storage, A allocation) {
     return put_end(storage, *footer, blocks(storage.size(), sector_bits) << sector_bits);
 }
 
-// A fixed disk whose growth was cut has its footer where the disk ended before. Looks for the last
-// sector that is a footer and says just that, and ends the file behind it. False: there is none.
-template <WritableStorage S, Allocation A>
-Result<bool> find_fixed(S& storage, A allocation) {
-    Buffer<A> buffer(std::move(allocation));
-    const auto memory = buffer.reserve(copy_bytes);
-    if (!memory) return memory.error();
-    for (uint64_t end = align_down(storage.size(), sector_bits); end > 0;) {
-        const auto length = static_cast<size_t>(end < copy_bytes ? end : copy_bytes);
-        const uint64_t from = end - length;
-        if (Status got = storage.read(from, memory->first(length)); !got) return got.error();
-        for (size_t at = length; at > 0;) {
-            at -= sector_size;
-            const auto footer = load<Footer>(memory->subspan(at, sector_size));
-            if (!has_cookie(footer) || !is_fixed(footer)) continue;
-            if (footer.checksum.value() != checksum(footer)) continue;
-            if (footer.current_size.value() != from + at) continue;
-            Status cut = storage.resize(from + at + sizeof(Footer));
-            if (cut) cut = storage.flush();
-            return cut ? Result<bool>(true) : cut.error();
-        }
-        end = from;
-    }
-    return false;
-}
-
 template <WritableStorage S, Allocation A>
 Status all(S& storage, A allocation) {
-    Status done = reseal(storage);
+    Status done = reseal(storage, allocation);
     if (done) done = recover(storage, allocation);
     if (done) done = end_footer(storage, allocation);
     if (done) done = entries(storage, allocation);
@@ -158,26 +144,35 @@ Status all(S& storage, A allocation) {
 /// Repairs a closed image; calls `visit(const Problem&)` for what was wrong. A repair that succeeds
 /// may leave what it could not help: see `after`. Blocks that lie nowhere become unallocated; of
 /// two that overlap, one gets a copy. Leaks go by moving blocks; an image with corruptions keeps
-/// them until those are repaired.
+/// them: repair it again, once nothing is missed.
 template <WritableStorage S, Allocation A, class Visit = NoVisitor>
 Result<RepairReport> repair(S& storage, Repair what, A allocation, Visit visit = {}) {
     RepairReport report;
     auto before = check_image(storage, allocation, visit);
     if (!before && before.error().code == Errc::corrupt && what == Repair::all) {
-        const auto found = repairing::find_fixed(storage, allocation);
+        const auto found = find_fixed(storage, 0, allocation);
         if (!found) return found.error();
-        if (!*found) return before.error();
+        if (*found == no_offset) return before.error();
+        Status cut = storage.resize(*found + sizeof(Footer));
+        if (cut) cut = storage.flush();
+        if (!cut) return cut.error();
         visit(Problem{.what = "vhd: the footer of a fixed disk is not at the end"});
         before = check_image(storage, allocation, visit);
         if (before) ++before->corruptions;
     }
     if (!before) return before.error();
     report.before = *before;
+    const auto layout = load_layout(storage, Checksums::ignored);
+    if (!layout) return layout.error();
+    if (layout->saved_state && !before->is_clean()) {
+        return fail(Errc::read_only, "vhd: the disk belongs to a suspended machine");
+    }
     Status done;
     if (what == Repair::all && before->corruptions != 0) done = repairing::all(storage, allocation);
     if (!done) return done.error();
     auto now = check_image(storage, allocation);
-    if (now && now->corruptions == 0 && now->leaks != 0) {
+    // What was unlinked may be the only copy of something: its place stays as it is for now.
+    if (now && before->corruptions == 0 && now->corruptions == 0 && now->leaks != 0) {
         const auto packed = compact(storage, allocation, Compaction::move_only);
         if (!packed) return packed.error();
         now = check_image(storage, allocation);

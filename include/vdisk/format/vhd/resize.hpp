@@ -28,11 +28,7 @@ inline void put_size(Footer& f, uint64_t size) {
     f.disk_geometry.cylinders = geometry.cylinders;
     f.disk_geometry.heads = geometry.heads;
     f.disk_geometry.sectors_per_track = geometry.sectors_per_track;
-    const bool agrees =
-        geometry == largest_geometry || uint64_t{geometry.sectors()} << sector_bits == size;
-    if (!agrees && !layout::creator_counts_bytes(f.creator_application)) {
-        f.creator_application = {'w', 'i', 'n', ' '};
-    }
+    settle_creator(f);
 }
 
 /// Calls write with pieces of `length` bytes of one value.
@@ -167,8 +163,16 @@ Status move_fixed(S& storage, const Layout& layout, uint64_t size) {
     const MutBytes bytes = std::as_writable_bytes(std::span(&footer, 1));
     const size_t length = layout.footer_copy == FooterCopy::short_end ? 511 : 512;
     if (Status got = storage.read(layout.data_end, bytes.first(length)); !got) return got;
+    if (!has_cookie(footer)) return corrupt("vhd: the footer is gone", {layout.data_end});
     put_size(footer, size);
     seal(footer);
+    // What the file has between the disk and its footer was never anyone's to see.
+    const uint64_t known = size < layout.data_end ? size : layout.data_end;
+    if (known > layout.size) {
+        Status zeroed = write_same(storage, layout.size, known - layout.size, byte{0});
+        if (zeroed) zeroed = storage.flush();
+        if (!zeroed) return zeroed;
+    }
     if (Status put = put_end(storage, footer, size); !put) return put;
     if (size <= layout.data_end) return {};
     // Where the old one was, the disk is now.
@@ -180,8 +184,9 @@ Status move_fixed(S& storage, const Layout& layout, uint64_t size) {
 }  // namespace resizing
 
 /// Makes the disk of a closed image larger. What is new reads as zeros, or as the parent where that
-/// is longer than the disk was. A fixed disk is in between neither old nor new: if that is cut, its
-/// footer is in the middle of the file, where `repair` finds it.
+/// is longer than the disk was. A fixed disk has one footer, and is in between neither old nor new:
+/// a cut may leave the footer in the middle of the file, where `repair` finds it, or the old one to
+/// be seen in the new part.
 template <WritableStorage S, Allocation A>
 Status grow(S& storage, uint64_t size, A allocation) {
     if (Status possible = resizing::check_possible(size); !possible) return possible;
@@ -189,6 +194,12 @@ Status grow(S& storage, uint64_t size, A allocation) {
     if (!image) return image.error();
     Layout layout = image->layout;
     if (size < layout.size) return invalid("vhd: the disk is larger already", {size});
+    if (size == layout.size) return {};
+    if (Status inside = refuse_outside(*image); !inside) return inside;
+    if (!layout.is_fixed() && blocks(size, layout.block_bits) > max_table_entries) {
+        return fail(Errc::limit, "vhd: block allocation table would be larger than 256 MiB",
+                    {size});
+    }
     if (layout.is_fixed()) return resizing::move_fixed(storage, layout, size);
     resizing::Growth<S, A> growth(storage, *image, allocation);
     if (Status done = growth.run(size); !done) return done;
@@ -197,7 +208,8 @@ Status grow(S& storage, uint64_t size, A allocation) {
 }
 
 /// Makes the disk of a closed image smaller. What is behind the new end is lost; `compact` gives
-/// its space back.
+/// its space back. Cut while that is done to a fixed disk, it may still be as long as before, with
+/// a footer at the new end.
 template <WritableStorage S, Allocation A>
 Status shrink(S& storage, uint64_t size, A allocation) {
     if (Status possible = resizing::check_possible(size); !possible) return possible;

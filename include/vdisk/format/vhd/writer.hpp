@@ -93,6 +93,7 @@ public:
     /// Unlinks whole blocks. Their space is not used again before the image is compacted.
     Result<uint64_t> drop(uint64_t at, uint64_t length) {
         if (layout().is_fixed()) return unsupported("vhd: a fixed disk holds all it has");
+        if (!fits(at, length, layout().size)) return invalid("vhd: drop past the end of the disk");
         const uint64_t size = layout().block_size();
         const uint64_t end = at + length == layout().size
                                  ? at + length
