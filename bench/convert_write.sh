@@ -13,7 +13,7 @@ PATH=$PATH:/sbin:/usr/sbin
 here=$(dirname "$(realpath "$0")")
 tool=$(realpath "$1")
 rounds=${2:-5}
-export size=${3:-1024}
+export size="${3:-1024}"
 work=$(mktemp -d -p "${TMPDIR:-/dev/shm}" vdisk-write.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
