@@ -53,16 +53,7 @@ public:
     /// As lookup, but holes of a sparse file are zeros: a block is there as a whole, and what
     /// nobody wrote of it may need no space.
     Result<Extent> survey(uint64_t at, uint64_t length) const {
-        Result<Extent> extent = lookup(at, length);
-        if constexpr (SparseStorage<S>) {
-            if (extent && extent->kind == Kind::data) {
-                const auto hole = file().hole(extent->at, extent->length);
-                if (!hole) return hole.error();
-                if (hole->is_hole) extent->kind = Kind::zero;
-                extent->length = hole->length;
-            }
-        }
-        return extent;
+        return survey_holes(file(), lookup(at, length));
     }
 
 protected:
