@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
-// The disk that is measured: 256 MiB in 64 KiB clusters, stored in shuffled order. Every format
-// has the same data at the same place; only the tables at the front of the file differ.
+// The disk that is measured: 256 MiB in 64 KiB clusters, stored in shuffled order. Formats have the
+// same data at the same places, and their tables at the front of the file; VHD, whose blocks each
+// begin with a bitmap, has a gap before each.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +13,13 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <vdisk/allocation/heap.hpp>
 #include <vdisk/codec/none.hpp>
 #include <vdisk/disk/any.hpp>
+#include <vdisk/format/vhd/create.hpp>
 #include <vdisk/storage/memory.hpp>
 #include <vdisk/storage/mmap.hpp>
 #include <vdisk/storage/pread.hpp>
@@ -40,11 +43,12 @@ T must(Result<T> result) {
     return *std::move(result);
 }
 
-/// Where each guest cluster stands in the file.
-inline const std::vector<uint64_t>& homes() {
+/// Where each block of `size` bytes stands in the file, with `gap` bytes before each.
+template <uint64_t gap = 0, uint64_t size = cluster_size>
+const std::vector<uint64_t>& homes() {
     static const std::vector<uint64_t> all = [] {
-        std::vector<uint64_t> at(disk_size / cluster_size);
-        for (size_t i = 0; i < at.size(); ++i) at[i] = data_at + i * cluster_size;
+        std::vector<uint64_t> at(disk_size / size);
+        for (size_t i = 0; i < at.size(); ++i) at[i] = data_at + gap + i * (size + gap);
         std::shuffle(at.begin(), at.end(), std::mt19937_64(1));
         return at;
     }();
@@ -59,7 +63,8 @@ void put(std::vector<byte>& file, uint64_t at, const T& value) {
 struct RawDisk {
     using Format = Raw;
     static constexpr const char* name = "raw";
-    static constexpr bool contiguous = true;
+    static constexpr uint64_t gap = 0, block = cluster_size;
+    static constexpr uint64_t run = disk_size;  ///< bytes that one baseline read may take
     static void write_tables(std::vector<byte>& /*file*/) {}
     static uint64_t home(const byte* /*file*/, uint64_t at) { return at; }
 };
@@ -67,13 +72,13 @@ struct RawDisk {
 /// The formats with two levels of tables; `entry_bytes` is the size of an L2 entry.
 template <uint64_t entry_bytes>
 struct TwoLevels {
+    static constexpr uint64_t gap = 0, block = cluster_size, run = cluster_size;
     static constexpr uint64_t l2_entries = cluster_size / entry_bytes;
-    static constexpr bool contiguous = false;
 
     static void write_l2(std::vector<byte>& file, uint64_t flags, uint64_t bitmap) {
         put(file, l1_at, be64(l2_at | flags));
-        for (size_t i = 0; i < homes().size(); ++i) {
-            put(file, l2_at + i * entry_bytes, be64(homes()[i] | flags));
+        for (size_t i = 0; i < homes<>().size(); ++i) {
+            put(file, l2_at + i * entry_bytes, be64(homes<>()[i] | flags));
             if (entry_bytes == 16) put(file, l2_at + i * entry_bytes + 8, be64(bitmap));
         }
     }
@@ -126,8 +131,45 @@ struct Qcow2Disk : TwoLevels<extended ? 16 : 8> {
     }
 };
 
+struct VhdDisk {
+    using Format = Vhd;
+    static constexpr const char* name = "vpc";
+    static constexpr uint64_t gap = 4096, block = 2_MiB, run = block;
+    static constexpr uint64_t blocks = disk_size / block;
+    static constexpr uint64_t table_at = sizeof(vhd::Footer) + sizeof(vhd::DynamicHeader);
+
+    static void write_tables(std::vector<byte>& file) {
+        vhd::Footer footer =
+            vhd::create_parts::footer({.size = disk_size, .unique_id = Guid::from_random({})});
+        put(file, 0, footer);
+        put(file, file.size() - sizeof(footer), footer);
+        vhd::DynamicHeader header{};
+        header.cookie = vhd::header_cookie;
+        header.data_offset = vhd::no_offset;
+        header.table_offset = table_at;
+        header.header_version = vhd::version;
+        header.max_table_entries = uint32_t{blocks};
+        header.block_size = uint32_t{block};
+        vhd::seal(header);
+        put(file, sizeof(footer), header);
+        for (size_t i = 0; i < blocks; ++i) {
+            const uint64_t bitmap_at = homes<gap, block>()[i] - 512;
+            put(file, table_at + i * 4, be32(static_cast<uint32_t>(bitmap_at >> 9)));
+            std::fill_n(file.begin() + static_cast<std::ptrdiff_t>(bitmap_at), 512, byte{0xFF});
+        }
+    }
+
+    /// The least anybody can do: the table entry, and the bit of the first sector.
+    static uint64_t home(const byte* file, uint64_t at) {
+        const uint64_t bitmap_at = uint64_t{load_be32(file + table_at + at / block * 4)} << 9;
+        const uint64_t skip = at % block;
+        const auto bits = static_cast<unsigned>(file[bitmap_at + (skip >> 12)]);
+        return (bits << (skip >> 9 & 7) & 0x80) != 0 ? bitmap_at + 512 + skip : 0;
+    }
+};
+
 /// The file, in memory and on a memory file system. There is only one of each: showing another
-/// disk rewrites the tables.
+/// disk rewrites the tables, and the data where they have other gaps.
 class Store {
 public:
     template <class Disk>
@@ -136,9 +178,12 @@ public:
         if (store.shown_ == Disk::name) return store;
         store.shown_ = Disk::name;
         std::fill_n(store.bytes_.begin(), data_at, byte{0});
+        const bool moves = std::exchange(store.gap_, Disk::gap) != Disk::gap;
+        if (moves) store.put_data<Disk::block>(homes<Disk::gap, Disk::block>());
         Disk::write_tables(store.bytes_);
         std::fstream out(store.path_, std::ios::binary | std::ios::in | std::ios::out);
-        out.write(reinterpret_cast<const char*>(store.bytes_.data()), data_at);
+        out.write(reinterpret_cast<const char*>(store.bytes_.data()),
+                  static_cast<std::streamsize>(moves ? store.bytes_.size() : data_at));
         if (!out.flush()) throw std::runtime_error("cannot write " + store.path_);
         return store;
     }
@@ -156,15 +201,21 @@ private:
         return store;
     }
 
-    Store() : bytes_(data_at + disk_size) {
+    // Each word is its guest offset.
+    template <uint64_t block>
+    void put_data(const std::vector<uint64_t>& homes) {
+        for (uint64_t at = 0; at < disk_size; at += 8) {
+            put(bytes_, homes[at / block] + at % block, at);
+        }
+    }
+
+    Store() : bytes_(data_at + disk_size + VhdDisk::blocks * VhdDisk::gap + sizeof(vhd::Footer)) {
         namespace fs = std::filesystem;
         const char* folder = std::getenv("TMPDIR");
         if (folder == nullptr && fs::is_directory("/dev/shm")) folder = "/dev/shm";
         path_ = fs::path(folder != nullptr ? folder : "/tmp") /
                 ("vdisk_bench." + std::to_string(::getpid()));
-        for (uint64_t at = 0; at < disk_size; at += 8) {  // each word is its guest offset
-            put(bytes_, homes()[at / cluster_size] + at % cluster_size, at);
-        }
+        put_data<cluster_size>(homes<>());
         std::ofstream out(path_, std::ios::binary);
         out.write(reinterpret_cast<const char*>(bytes_.data()),
                   static_cast<std::streamsize>(bytes_.size()));
@@ -174,6 +225,7 @@ private:
     std::vector<byte> bytes_;
     std::string path_;
     std::string_view shown_ = "nothing";
+    uint64_t gap_ = 0;
 };
 
 }  // namespace bench

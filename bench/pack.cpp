@@ -119,7 +119,7 @@ struct BareZlib {
     z_stream stream{};
 };
 
-#if __has_include(<libdeflate.h>)
+#if __has_include(<libdeflate.h>) && !defined(VDISK_WITHOUT_LIBDEFLATE)
 struct BareLibdeflate {
     explicit BareLibdeflate(int level) : state(libdeflate_alloc_compressor(level)) {}
     BareLibdeflate(const BareLibdeflate&) = delete;
@@ -188,7 +188,7 @@ void add(const char* name, Packing packing, std::initializer_list<int> levels) {
 
 const bool registered = [] {
     add<Zlib, BareZlib>("zlib", Packing::deflate, {1, 6, 9});
-#if __has_include(<libdeflate.h>)
+#if __has_include(<libdeflate.h>) && !defined(VDISK_WITHOUT_LIBDEFLATE)
     add<Libdeflate, BareLibdeflate>("libdeflate", Packing::deflate, {1, 2, 3, 4, 5, 6, 9});
 #endif
 #if __has_include(<zstd.h>)

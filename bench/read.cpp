@@ -10,7 +10,7 @@ using namespace bench;
 template <class Disk>
 void baseline_memory(const byte* file, uint64_t at, MutBytes out) {
     while (!out.empty()) {
-        const uint64_t rest = cluster_size - at % cluster_size;
+        const uint64_t rest = Disk::run - at % Disk::run;
         const MutBytes piece = out.first(std::min<size_t>(out.size(), rest));
         std::memcpy(piece.data(), file + Disk::home(file, at), piece.size());
         at += piece.size();
@@ -21,7 +21,7 @@ void baseline_memory(const byte* file, uint64_t at, MutBytes out) {
 template <class Disk>
 void baseline_file(int descriptor, const byte* file, uint64_t at, MutBytes out) {
     while (!out.empty()) {
-        const uint64_t rest = Disk::contiguous ? out.size() : cluster_size - at % cluster_size;
+        const uint64_t rest = Disk::run - at % Disk::run;
         const MutBytes piece = out.first(std::min<size_t>(out.size(), rest));
         const auto home = static_cast<off_t>(Disk::home(file, at));
         benchmark::DoNotOptimize(::pread(descriptor, piece.data(), piece.size(), home));

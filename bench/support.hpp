@@ -62,6 +62,7 @@ bool each_combination(F f) {
     each_storage.template operator()<QcowDisk>();
     each_storage.template operator()<Qcow2Disk<false>>();
     each_storage.template operator()<Qcow2Disk<true>>();
+    each_storage.template operator()<VhdDisk>();
     return true;
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # the source folder stays as it is
 from qcow2_image import COPIED, QFI, ZERO, Qcow2, deflate, extension, noise, padded, text
+from vhd_image import Vhd, footer
 
 
 def mixed(image):
@@ -132,6 +133,45 @@ def qcow_seeds():
     yield "backing", qcow(blocks=[(1, noise(512))], backing=b"base.raw")
 
 
+def vhd_seeds():
+    yield "fixed", text(5120) + footer(2, 5120)
+    yield "fixed-511", text(5120) + footer(2, 5120)[:511]
+    yield "empty", Vhd(size=0).finish()
+    for bits in 9, 12, 14, 22:
+        image = Vhd(5 << bits if bits < 20 else 7 << 20, bits)
+        for index in (3, 0, 4) if bits < 14 else (1,) if bits < 20 else ():
+            image.block(index, noise(1 << bits, index), b"\xff\x0f"[index % 2:])
+        yield f"blocks-{1 << bits}", image.finish()
+    image = Vhd().block(5, noise(4096)).block(2, text(4096), b"\x35")
+    yield "no-end", image.finish(0)
+    yield "no-front", bytes(512) + image.finish()[512:]
+    yield "short-last-block", image.finish(0)[:-300]
+    for creator in b"win ", b"tap\0", b"vpc ":
+        yield f"by-{creator[:3].decode()}", Vhd(creator=creator, geometry=(3, 4, 10)).finish()
+    yield "saved", Vhd(saved=1).block(1, text(4096)).finish()
+    image = Vhd(creator=b"tap\0")
+    yield "batmap", Vhd(4096, creator=b"tap\0", locators=[(b"\0\0\0\0", (
+        b"tdbatmap" + struct.pack(">QIII", 2560, 1, 0x10002, 0)).ljust(512, b"\0") + bytes(512))]
+        ).finish()
+    wide = "sub\\b\u00e4se\U0001f4be.vhd"
+    paths = [(b"W2ru", ".\\base.vhd".encode("utf-16-le")), (b"W2ku", wide.encode("utf-16-le")),
+             (b"MacX", b"file:///a%20b/%C3%A4.vhd"), (b"Wi2r", b"..\\base.vhd"),
+             (b"Wi2k", b"C:\\base.vhd\0\0"), (b"Mac ", b"\0\1\2"),
+             (b"W2ku", ("x" * 200 + wide).encode("utf-16-le"))]
+    image = Vhd(kind=4, locators=paths, name="b\u00e4se.vhd")
+    yield "child", image.block(7, noise(4096), b"\xa5").block(3, text(4096), b"\0").finish()
+    yield "child-by-name", Vhd(kind=4, name="C:\\base.vhd").finish()
+
+
+def vhd_write_seeds():
+    """Behind the image twelve steps: what, where (4 bytes), how much."""
+    steps = b"".join(struct.pack("<BIB", *step) for step in (
+        (3, 1, 255), (4, 9, 17), (3, 40, 255), (2, 0, 0), (0x60, 0, 255), (0x61, 5, 255),
+        (3, 33, 200), (0xE0, 16, 255), (4, 127, 255), (0xE1, 0, 255), (3, 16, 1), (2, 0, 0)))
+    for name, data in vhd_seeds():
+        yield name, data + steps
+
+
 def probe_seeds():
     """The first byte of a name, modulo 8, is the page of the input where that file begins."""
     def chain(*files):
@@ -154,6 +194,11 @@ def probe_seeds():
     yield "three", chain(overlay(b"1", b"qcow2"), overlay(b"2", b"qcow"), qcow(
         size=3000, blocks=[(2, noise(512))]))
     yield "qcow-over-raw", chain(qcow(blocks=[(1, noise(512))], backing=b"1"), text(5000))
+    # Without an end each image goes by the footer at its front.
+    child = Vhd(size=4096, bits=9, kind=4, name="1").block(1, noise(512))
+    yield "vhd-two", chain(child.finish(0), Vhd(ident=2).block(0, text(4096)).finish(0))
+    yield "vhd-itself", Vhd(kind=4, name="0", ident=2).finish()
+    yield "vhd-fixed", text(4096) + footer(2, 4096)
     yield "itself", overlay(b"0", b"qcow2")
     yield "refused", overlay(b"!", b"raw")
     image = Qcow2(size=4096)
@@ -172,6 +217,7 @@ def text_seeds():
 
 def main(out):
     for target, seeds in (("qcow2", qcow2_seeds), ("qcow2_write", qcow2_seeds), ("qcow", qcow_seeds),
+                          ("vhd", vhd_seeds), ("vhd_write", vhd_write_seeds),
                           ("probe", probe_seeds), ("text", text_seeds)):
         folder = Path(out) / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -77,10 +77,10 @@ struct Both {
     Result<typename Format::template Image<MemoryStorage, Rationed, SystemCodecs>> memory;
     Result<typename Format::template Image<FileLike, Rationed, SystemCodecs>> file;
 
-    Both(Bytes input, Purpose purpose)
-        : memory(Format::open(MemoryStorage(input), options(purpose), Rationed{}, SystemCodecs{})),
-          file(Format::open(FileLike{MemoryStorage(input)}, options(purpose), Rationed{},
-                            SystemCodecs{})) {}
+    Both(Bytes input, Purpose purpose) : Both(input, options(purpose)) {}
+    Both(Bytes input, const OpenOptions& with)
+        : memory(Format::open(MemoryStorage(input), with, Rationed{}, SystemCodecs{})),
+          file(Format::open(FileLike{MemoryStorage(input)}, with, Rationed{}, SystemCodecs{})) {}
 
     explicit operator bool() const { return agree(memory, file); }
 

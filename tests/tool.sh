@@ -88,8 +88,7 @@ fails "unexpected argument 'b'" info a b
 fails "option '-f' requires an argument" info -f
 fails "option '--backing-chain' takes no value" info --backing-chain=1 a.qcow2
 fails '-m: Value 99 not in range 1 to 16' convert -m 99 a.qcow2 o
-for option in '-r 5' -C --salvage --image-opts --bitmaps '--object x' \
-    --target-image-opts; do
+for option in '-r 5' -C --image-opts '--object x' --target-image-opts; do
     # shellcheck disable=SC2086 # an option and its value
     fails "${option%% *} is not supported: " convert $option a.qcow2 o
 done
@@ -190,6 +189,11 @@ says 1 "vdisk: io: 'discard': the image is open read-only" io -U -c 'discard 0 1
 says 1 'bad argument count 1 to write, expected at least 2 arguments' io -c 'write 0' w.qcow2
 says 0 '' io -c 'truncate 5M' w.raw
 check test "$(stat -c %s w.raw)" = 5242880
+says 0 '' io -c 'write -P 3 0 64k' -c 'truncate 6M' -c 'write -P 4 5M 64k' -c 'read -P 0 4M 1M' \
+    -c 'truncate 64k' -c 'truncate 2M' -c 'read -P 0 64k 1984k' -c 'read -P 3 0 64k' w.qcow2
+check test "$(qemu-img info --output=json w.qcow2 | grep virtual-size | tr -dc 0-9)" = 2097152
+sound w.qcow2
+says 1 'size is not a multiple of 512' io -c 'truncate 1000001' -c 'read -P 3 0 64k' w.qcow2
 cp b.qcow2 top.qcow2 && cp a.qcow2 a.before
 says 0 '' io -c 'write -P 9 1000 500' -c 'write -z 1M 10k' -c 'read -P 5 1058k 10k' top.qcow2
 check cmp a.qcow2 a.before

@@ -1,5 +1,5 @@
 #!/bin/sh
-# check, snapshot, resize, amend and bitmap of the tool beside those of qemu-img.
+# check, snapshot, resize, amend, bitmap and convert of qcow2 by the tool, beside those of qemu-img.
 #
 #   tool_qcow2.sh TOOL    TOOL: the vdisk tool
 #
@@ -381,7 +381,83 @@ if command -v qemu-nbd >/dev/null; then
     both bitmap --clear b one
     bits ours/b one >our_bits
     grep -q '"data": false' our_bits && wrong 'a bit is set still'
+    # Bitmaps of a disk that becomes larger and smaller, and copies of them.
+    (cd ours && cp b c ../theirs)
+    for image in b c; do
+        for size in 5M +1000k 100M 300k +1M; do
+            both resize --shrink $image $size && same $image
+            for name in one fine coarse mixed; do
+                [ $image = b ] || [ $name = fine ] || continue
+                bits ours/$image $name >our_bits && bits theirs/$image $name >their_bits &&
+                    cmp -s our_bits their_bits || wrong "$name of $image differs after: $last"
+            done
+        done
+    done
+    for options in '' '-c' '-o cluster_size=4k'; do
+        # shellcheck disable=SC2086 # options are words
+        both convert --bitmaps -O qcow2 $options b copy && same copy
+        for name in one fine coarse mixed; do
+            bits ours/copy $name >our_bits && bits theirs/copy $name >their_bits &&
+                cmp -s our_bits their_bits || wrong "$name of the copy differs: $last"
+        done
+    done
+    make qemu-img create -q -f qcow2 there "$(qemu-img info --output=json ours/b |
+        sed -n 's/^ *"virtual-size": \([0-9]*\).*/\1/p' | head -n 1)"
+    both convert -n --bitmaps -O qcow2 b there && same there
+    both bitmap --add b extra && both convert -n --bitmaps -O qcow2 b long # another size
+    both bitmap --remove b extra
 fi
+refuses "Format driver 'raw' does not support bitmaps" convert --bitmaps -O raw b copy.raw
+refuses "'qcow2' does not support bitmaps" convert --bitmaps -O qcow2 -o compat=0.10 b copy.old
+refuses 'Source lacks bitmap support' convert --bitmaps -O qcow2 r copy.r
+refuses 'only possible with single source' convert --bitmaps -O qcow2 b b copy.two
+refuses 'requires --bitmaps' convert --skip-broken-bitmaps -O qcow2 b copy.skip
+cp ours/b ours/broken
+python3 - ours/broken <<'END'
+import sys
+with open(sys.argv[1], 'r+b') as f:
+    head = f.read(4096)
+    at = head.index(bytes.fromhex('23852875')) + 24
+    f.seek(int.from_bytes(head[at:at + 8], 'big') + 15)
+    f.write(b'\3')
+END
+cp ours/broken theirs
+refuses 'Cannot copy inconsistent bitmap' convert --bitmaps -O qcow2 broken copy.broken
+refuses 'not saved cleanly' resize broken 200M
+both convert --bitmaps --skip-broken-bitmaps -O qcow2 broken copy.sound
+expect grep -q 'warning: Skipping inconsistent bitmap' said
+same copy.sound
+rm -f ours/broken theirs/broken ours/there theirs/there ours/copy* theirs/copy*
+
+# --- convert --salvage -----------------------------------------------------------------------------
+make qemu-img create -q -f qcow2 hurt 4M
+make_both qemu-io -f qcow2 -c 'write -P 1 0 2M' hurt
+make qemu-img convert -c -O qcow2 hurt packed
+poke ours/hurt $((0x40000 + 8 * 3)) '\200\0\0\0\0\022\064\0' # an L2 entry: unaligned
+python3 - ours/packed <<'END'
+import sys
+with open(sys.argv[1], 'r+b') as f:
+    f.seek(40)
+    f.seek(int.from_bytes(f.read(8), 'big'))
+    f.seek((int.from_bytes(f.read(8), 'big') & 0xfffffffffffe00) + 8 * 5)
+    f.seek(int.from_bytes(f.read(8), 'big') & (1 << 54) - 1)
+    f.write(b'\xff' * 64)
+END
+cp ours/hurt ours/packed theirs
+for image in hurt packed; do
+    both convert -O raw $image saved
+    [ $got = 1 ] || wrong "$image is converted without --salvage"
+    for target in '-O raw' '-S 0 -O raw' '-O qcow2' '-c -O qcow2'; do
+        # shellcheck disable=SC2086 # options are words
+        both convert --salvage $target $image saved
+        [ "$(grep -c '^vdisk: warning: error while reading offset ' said)" = 1 ] ||
+            wrong "$image: one warning: $(cat said)"
+        qemu-img compare -q ours/saved theirs/saved || wrong "$image: $last: contents"
+        both convert -q --salvage $target $image saved
+        [ ! -s said ] || wrong "-q --salvage speaks: $(cat said)"
+    done
+done
+rm -f ours/saved theirs/saved
 refuses 'failed: Bitmap already exists: one' bitmap --add b one
 refuses "Dirty bitmap 'no' not found" bitmap --remove b no
 refuses "Dirty bitmap 'no' not found" bitmap --clear b no

@@ -163,7 +163,9 @@ Amendment read(const Top& top, const qcow2::Layout& layout, const Creation& want
 
 /// What would be refused half way is refused here.
 void check(const Top& top, qcow2::Layout layout, const Amendment& wanted) {
-    if (wanted.size) expect(top, qcow2::resizing::check_possible(layout, *wanted.size));
+    if (wanted.size) {
+        expect(top, qcow2::resizing::check_possible(top.file.storage, layout, *wanted.size));
+    }
     if (wanted.v3) return;
     layout.size = wanted.size.value_or(layout.size);
     if (wanted.refcount_order) layout.refcount_order = static_cast<uint8_t>(*wanted.refcount_order);

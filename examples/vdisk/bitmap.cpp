@@ -145,7 +145,8 @@ int change(const Options& options) {
     rehearse(options, top, other);
     for (const Action& action : options.actions) {
         if (other && action.verb == Verb::merge) {
-            merge_bitmap_of(top, *other, action.source, options.bitmap);
+            merge_bitmap_of(top.file.storage, top.file.origin.path, *other, action.source,
+                            options.bitmap);
         } else {
             expect(top, act(options, top, action));
         }

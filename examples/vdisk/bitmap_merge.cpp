@@ -74,24 +74,24 @@ vdisk::Status write_merged(Editor& editor, const Source& from, const qcow2::Bitm
 
 }  // namespace
 
-void merge_bitmap_of(Top& top, const Top& other, const std::string& source,
-                     const std::string& target) {
+void merge_bitmap_of(Storage& file, const std::string& path, const Top& other,
+                     const std::string& source, const std::string& target) {
     const Source from(other, source);
-    auto editor = Editor::open(top.file.storage, Heap{});
-    if (!editor) throw failure(top.file.origin.path, editor.error());
+    auto editor = Editor::open(file, Heap{});
+    if (!editor) throw failure(path, editor.error());
     const auto place = editor->find_usable(target);
-    if (!place) throw failure(top.file.origin.path, place.error());
+    if (!place) throw failure(path, place.error());
     const uint64_t entries = place->bitmap.table_entries;
     const uint64_t needed =
         qcow2::BitmapSize(editor->layout(), place->bitmap.granularity_bits).clusters;
     if (entries < needed) {
-        throw failure(top.file.origin.path,
-                      corrupt("qcow2: bitmap table is too short for the disk", {entries}));
+        throw failure(path, corrupt("qcow2: bitmap table is too short for the disk", {entries}));
     }
     const auto table = editor->allocate(entries * 8);
-    if (!table) throw failure(top.file.origin.path, table.error());
-    expect(top, write_merged(*editor, from, place->bitmap, *table));
-    expect(top, qcow2::bitmap_parts::replace_table(*editor, *place, *table));
+    if (!table) throw failure(path, table.error());
+    vdisk::Status merged = write_merged(*editor, from, place->bitmap, *table);
+    if (merged) merged = qcow2::bitmap_parts::replace_table(*editor, *place, *table);
+    if (!merged) throw failure(path, merged.error());
 }
 
 }  // namespace tool

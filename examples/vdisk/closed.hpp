@@ -37,9 +37,9 @@ void resize_image(Top& top, const Input& input, uint64_t size,
 /// Bytes the guest sees; throws Failure.
 uint64_t size_of_image(const Top& top);
 
-/// Sets in the bitmap `target` of the image in `top` what is set in `source` of that in `other`,
-/// whose disk has the same size. Throws Failure.
-void merge_bitmap_of(Top& top, const Top& other, const std::string& source,
-                     const std::string& target);
+/// Sets in the bitmap `target` of the image in `file`, which is at `path`, what is set in `source`
+/// of that in `other`, whose disk has the same size. Throws Failure.
+void merge_bitmap_of(Storage& file, const std::string& path, const Top& other,
+                     const std::string& source, const std::string& target);
 
 }  // namespace tool

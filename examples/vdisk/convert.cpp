@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "bitmap_copy.hpp"
+#include "closed.hpp"
 #include "conveyor.hpp"
 #include "copier.hpp"
 #include "interrupt.hpp"
@@ -35,6 +37,9 @@ struct Options {
     bool no_create = false;
     bool target_is_zero = false;
     bool any_order = false;
+    bool bitmaps = false;
+    bool skip_broken_bitmaps = false;
+    bool salvage = false;
 };
 
 void check_cache(const std::string& mode, const char* what) {
@@ -64,6 +69,17 @@ void split_files(Options& options) {
     options.input.file = options.files.front();
 }
 
+/// What else is asked for.
+struct Extras {
+    Salvage* salvage = nullptr;
+    std::optional<BitmapCopy> bitmaps = {};
+};
+
+Failure no_bitmaps(const std::string& format) {
+    return {"Format driver '" + format + "' does not support bitmaps"};
+}
+const Failure other_size{"the disks have different sizes: bitmaps cannot be copied"};
+
 void check(const Options& options) {
     if (options.compressed && options.output_format == Raw::name) {
         throw Failure{"Compression not supported for this file format"};
@@ -76,6 +92,15 @@ void check(const Options& options) {
     }
     if (options.files.size() > 1 && !options.snapshot.empty()) {
         throw Failure{"-l: a snapshot is converted alone"};
+    }
+    if (options.skip_broken_bitmaps && !options.bitmaps) {
+        throw Failure{"Use of --skip-broken-bitmaps requires --bitmaps"};
+    }
+    if (options.bitmaps && options.files.size() > 1) {
+        throw Failure{"Copying bitmaps only possible with single source"};
+    }
+    if (options.bitmaps && options.output_format != Qcow2::name) {
+        throw no_bitmaps(options.output_format);
     }
     check_cache(options.cache, "cache");
     check_cache(options.source_cache, "source cache");
@@ -125,7 +150,7 @@ NewImage image_of(const Options& options, uint64_t size) {
 }
 
 void convert_to_raw(const Options& options, const Inputs& inputs, uint32_t sparse,
-                    Progress& progress) {
+                    Progress& progress, Salvage* salvage) {
     const uint64_t size = total_size(inputs);
     Output output(options.output,
                   {.existing = options.no_create, .durable = options.cache != "unsafe"});
@@ -141,18 +166,22 @@ void convert_to_raw(const Options& options, const Inputs& inputs, uint32_t spars
                   {.length = inputs[i][0].size(),
                    .to = to,
                    .options = {.sparse = sparse, .target_is_zero = blank},
-                   .progress = &progress});
+                   .progress = &progress,
+                   .salvage = salvage});
         to += inputs[i][0].size();
     }
     output.commit();
 }
 
-std::vector<Source> sources_of(Inputs inputs) {
+std::vector<Source> sources_of(Inputs inputs, Salvage* salvage) {
     size_t count = inputs[0].size();
     for (const auto& disks : inputs) count = std::min(count, disks.size());
     std::vector<Source> sources(count);
     for (auto& disks : inputs) {
         for (size_t i = 0; i < count; ++i) sources[i].add(std::move(disks[i]));
+    }
+    if (salvage != nullptr) {
+        for (Source& source : sources) source.set_salvage(*salvage);
     }
     return sources;
 }
@@ -169,7 +198,8 @@ void fill(const Options& options, std::vector<Source>& sources, std::vector<Disk
 }
 
 /// -n: the image is there.
-void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how) {
+void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how,
+                   const Extras& extras) {
     Input target;
     target.file = options.output;
     target.format = options.output_format;
@@ -178,27 +208,35 @@ void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how) {
     for (const auto& disks : inputs) {
         refuse_if_read_by(disks[0], top.file.origin.identity, options.output);
     }
-    Draft draft(top);
-    const Origin& data = draft.data_origin();
-    for (const auto& disks : inputs) refuse_if_read_by(disks[0], data.identity, data.path);
-    if (draft.writer().size() < total_size(inputs)) {
-        throw Failure{"output file is smaller than input file"};
+    if (extras.bitmaps && layout_of(top).version < 3) throw no_bitmaps(options.output_format);
+    if (extras.bitmaps && extras.bitmaps->disk_size() != size_of_image(top)) throw other_size;
+    {
+        Draft draft(top);
+        const Origin& data = draft.data_origin();
+        for (const auto& disks : inputs) refuse_if_read_by(disks[0], data.identity, data.path);
+        if (draft.writer().size() < total_size(inputs)) {
+            throw Failure{"output file is smaller than input file"};
+        }
+        how.zeros_there = options.target_is_zero;
+        std::vector<Source> sources = sources_of(std::move(inputs), extras.salvage);
+        std::vector<Disk> none;
+        fill(options, sources, none, draft, how);
+        top.file.storage = draft.writer().file();  // it knows the size
     }
-    how.zeros_there = options.target_is_zero;
-    std::vector<Source> sources = sources_of(std::move(inputs));
-    std::vector<Disk> none;
-    fill(options, sources, none, draft, how);
+    if (extras.bitmaps) extras.bitmaps->add_to(top.file.storage, options.output);
 }
 
-void fill_new(const Options& options, Inputs inputs, ConveyorOptions how) {
+void fill_new(const Options& options, Inputs inputs, ConveyorOptions how, const Extras& extras) {
     NewImage image = image_of(options, total_size(inputs));
+    if (extras.bitmaps && image.qcow2().version < 3) throw no_bitmaps(options.output_format);
+    if (extras.bitmaps && extras.bitmaps->disk_size() != *image.size) throw other_size;
     Output output(options.output, {.durable = options.cache != "unsafe"});
     image.place(output);
     for (const auto& disks : inputs) {
         output.refuse_if_read_by(disks[0]);
         image.refuse_if_read_by(disks[0]);
     }
-    std::vector<Source> sources = sources_of(std::move(inputs));
+    std::vector<Source> sources = sources_of(std::move(inputs), extras.salvage);
     std::vector<Disk> backings;
     if (!image.backing_file.empty()) {
         backings =
@@ -210,9 +248,13 @@ void fill_new(const Options& options, Inputs inputs, ConveyorOptions how) {
     }
     output.open(output.in_place() ? *image.size : 0);
     image.create(output);
-    Draft draft(output, image);
-    how.zeros_there = backings.empty();
-    fill(options, sources, backings, draft, how);
+    {
+        Draft draft(output, image);
+        how.zeros_there = backings.empty();
+        fill(options, sources, backings, draft, how);
+        output.storage() = draft.writer().file();  // it knows the size
+    }
+    if (extras.bitmaps) extras.bitmaps->add_to(output.storage(), options.output);
     image.commit(output);
 }
 
@@ -229,13 +271,19 @@ int convert(Options options) {
     Inputs inputs = open_inputs(options, workers);
     catch_interrupts();
     Progress progress(options.progress && !options.quiet, 1);
+    Salvage salvage(options.quiet);
+    Extras extras{.salvage = options.salvage ? &salvage : nullptr};
     if (raw) {
-        convert_to_raw(options, inputs, sparse, progress);
+        convert_to_raw(options, inputs, sparse, progress, extras.salvage);
         return 0;
     }
+    if (options.bitmaps) {
+        extras.bitmaps.emplace(options.input,
+                               options.skip_broken_bitmaps ? Broken::skip : Broken::refuse);
+    }
     const ConveyorOptions how{.sparse = sparse, .progress = &progress};
-    if (options.no_create) fill_existing(options, std::move(inputs), how);
-    else fill_new(options, std::move(inputs), how);
+    if (options.no_create) fill_existing(options, std::move(inputs), how, extras);
+    else fill_new(options, std::move(inputs), how, extras);
     return 0;
 }
 
@@ -275,6 +323,10 @@ void add_options(CLI::App& cmd, Options& o) {
     cmd.add_option("-T", o.source_cache, "checked and ignored")->type_name("CACHE");
     cmd.add_flag("-n", o.no_create, "write into OUT as it is, an image or device of enough size");
     cmd.add_flag("--target-is-zero", o.target_is_zero, "with -n: OUT is known to be all zeros");
+    cmd.add_flag("--bitmaps", o.bitmaps, "copy the bitmaps of IN, too (qcow2 to qcow2)");
+    cmd.add_flag("--skip-broken-bitmaps", o.skip_broken_bitmaps,
+                 "leave out those that were not saved cleanly");
+    cmd.add_flag("--salvage", o.salvage, "what cannot be read becomes zeros, with a warning");
     cmd.add_flag("-p", o.progress, "show how far it is");
     cmd.add_flag("-q", o.quiet, "show nothing but errors");
     cmd.add_flag("-W", o.any_order, "clusters may stand in any order in OUT");

@@ -60,10 +60,12 @@ void copy_disk(const std::vector<Disk>& disks, const std::string& name, Output& 
     std::vector<Target> targets(workers, target);
 
     Stripes stripes({&disks[0]}, job.from, job.from + job.length,
-                    {.skip_empty = job.options.target_is_zero, .progress = job.progress});
+                    {.skip_empty = job.options.target_is_zero,
+                     .progress = job.progress,
+                     .salvage = job.salvage != nullptr});
     const Status done = work_through(
         stripes, static_cast<unsigned>(workers), [&](unsigned worker, const Stripe& stripe) {
-            const View view(disks[worker + 1], stripe.kinds[0]);
+            const View view(disks[worker + 1], stripe.kinds[0], job.salvage);
             return copy(view, stripe.at, stripe.length, targets[worker], buffers[worker].bytes(),
                         job.options);
         });

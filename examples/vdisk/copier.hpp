@@ -6,6 +6,7 @@
 
 #include "output.hpp"
 #include "progress.hpp"
+#include "salvage.hpp"
 
 namespace tool {
 
@@ -15,6 +16,7 @@ struct CopyJob {
     uint64_t to = 0;  ///< where in the output `from` goes to
     vdisk::CopyOptions options = {};
     Progress* progress = nullptr;
+    Salvage* salvage = nullptr;
 };
 
 /// Copies with one thread per disk but the first, which looks ahead. `name` is that of the input,

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "closed.hpp"
 #include "shell.hpp"
 
 namespace tool {
@@ -32,6 +33,18 @@ int converse(const Shell& shell) {
     return code;
 }
 
+WritableDisk resize(Top& top, const Input& input, WritableDisk disk, uint64_t size,
+                    std::string& why) {
+    top.file.storage = disk.top().file();  // it knows the size
+    { const WritableDisk closed = std::move(disk); }
+    try {
+        resize_image(top, input, size, vdisk::qcow2::Preallocation::off);
+    } catch (const Failure& failure) {
+        why = failure.message;
+    }
+    return open_writable_layers(top, input);
+}
+
 /// Opened to be written only where a command does so: then it is locked, and must be writable.
 Medium open_medium(const Options& options) {
     const bool changes =
@@ -40,7 +53,12 @@ Medium open_medium(const Options& options) {
     if (!changes || options.read_only || options.input.shared) {
         return Medium(open_disk(options.input));
     }
-    return Medium(open_writable_disk(options.input));
+    auto top = std::make_shared<Top>(open_top_for_writing(options.input));
+    WritableDisk disk = open_writable_layers(*top, options.input);
+    return {std::move(disk),
+            [top, input = options.input](WritableDisk closed, uint64_t size, std::string& why) {
+                return resize(*top, input, std::move(closed), size, why);
+            }};
 }
 
 int run_all(const Shell& shell, const std::vector<std::string>& commands) {
@@ -92,7 +110,7 @@ void add_io(CLI::App& app, Command& run) {
         "  discard [-Cq] off len\n"
         "                 gives up what is there, and its space\n"
         "  flush          makes all durable\n"
-        "  truncate size  of a raw image\n"
+        "  truncate size  makes the disk larger or smaller (raw, qcow2)\n"
         "  map            which parts the image itself stores\n"
         "  alloc off [n]  how many of n bytes it stores\n"
         "  length, help, quit; readv and writev with several lengths\n\n"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "medium.hpp"
 
+#include <vdisk/text/error.hpp>
+
 namespace tool {
 
 using namespace vdisk;
@@ -54,11 +56,18 @@ Status Medium::discard(uint64_t at, uint64_t length) {
         [&](WritableDisk& disk, MutBytes) { return vdisk::discard(disk.top(), at, length); });
 }
 
-Status Medium::truncate(uint64_t size) {
-    return change([&](WritableDisk& disk, MutBytes) -> Status {
-        if (disk.top().format() == Raw::name) return disk.top().storage().resize(size);
-        return unsupported("Image format driver does not support resize");
-    });
+std::string Medium::truncate(uint64_t size) {
+    auto* const disk = std::get_if<WritableDisk>(&disk_);
+    if (disk == nullptr) return "the image is open read-only";
+    const bool is_raw = disk->top().format() == Raw::name;
+    if (!is_raw && disk->top().format() != Qcow2::name) {
+        return "Image format driver does not support resize";
+    }
+    const Status done = is_raw ? disk->top().storage().resize(size) : disk->top().flush();
+    if (!done) return text::describe(done.error());
+    std::string why;
+    if (!is_raw) disk_.emplace<WritableDisk>(resize_(std::move(*disk), size, why));
+    return why;
 }
 
 Status Medium::flush() {

@@ -2,6 +2,8 @@
 // The disk that `vdisk io` works on, open to be read or to be written.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <variant>
 
 #include <vdisk/io/pack.hpp>
@@ -14,7 +16,11 @@ namespace tool {
 class Medium {
 public:
     explicit Medium(Disk disk) : disk_(std::move(disk)) {}
-    explicit Medium(WritableDisk disk) : disk_(std::move(disk)) {}
+    /// Makes an image so large, or small, while nobody has it open, and opens it again; `why` says
+    /// what hindered it. Throws Failure if it cannot be opened any more.
+    using Resize =
+        std::function<WritableDisk(WritableDisk closed, uint64_t size, std::string& why)>;
+    Medium(WritableDisk disk, Resize resize) : disk_(std::move(disk)), resize_(std::move(resize)) {}
 
     [[nodiscard]] bool is_writable() const { return std::holds_alternative<WritableDisk>(disk_); }
     [[nodiscard]] uint64_t size() const {
@@ -32,8 +38,9 @@ public:
     vdisk::Status write_compressed(uint64_t at, vdisk::Bytes in);
     vdisk::Status zero(uint64_t at, uint64_t length);
     vdisk::Status discard(uint64_t at, uint64_t length);
-    /// Raw images only.
-    vdisk::Status truncate(uint64_t size);
+    /// Makes the disk larger or smaller, where the format can: returns what hinders it, or nothing.
+    /// Throws Failure if the image cannot be opened again.
+    std::string truncate(uint64_t size);
     vdisk::Status flush();
 
 private:
@@ -41,6 +48,7 @@ private:
     vdisk::Status change(const Act& act);
 
     std::variant<Disk, WritableDisk> disk_;
+    Resize resize_;
     vdisk::SystemCodecs codec_;
     vdisk::Buffer<vdisk::Heap> scratch_;
 };

@@ -98,6 +98,8 @@ private:
         };
         const auto grown = qcow2::grow(top_.file.storage, size, below_size, Heap{}, below);
         if (!grown || preallocation_ == Preallocation::off) return grown;
+        // Bitmaps stay, though coarser, when a writer changes the image.
+        if (auto kept = chain::keep_bitmaps(Qcow2::name, top_.file.storage); !kept) return kept;
         auto writer = Writer::open(Qcow2::name, top_.file.storage);
         if (!writer) return writer.error();
         if (data_) {

@@ -30,6 +30,7 @@ Result<Extent> Source::lookup(uint64_t at, uint64_t length) const {
     const Part& part = parts_[index];
     if (length > part.end - at) length = part.end - at;
     auto extent = part.disk.survey(at - start_of(index), length);
+    if (!extent && salvage_ != nullptr) return Salvage::unknown(at, length);
     if (!extent) return extent;
     if (extent->depth >= part.common) extent->kind = Kind::absent;
     else if (extent->kind == Kind::absent) extent->kind = Kind::zero;
@@ -42,7 +43,11 @@ Status Source::read(uint64_t at, MutBytes out) const {
         const uint64_t rest = parts_[index].end - at;
         const MutBytes piece =
             out.first(rest < out.size() ? static_cast<size_t>(rest) : out.size());
-        Status got = vdisk::read(parts_[index].disk, at - start_of(index), piece);
+        const auto get = [&](uint64_t from, MutBytes bytes) {
+            return vdisk::read(parts_[index].disk, from - start_of(index), bytes);
+        };
+        Status got = get(at, piece);
+        if (!got && salvage_ != nullptr) got = salvage_->read(at, piece, get);
         if (!got) return got;
         at += piece.size();
         out = out.subspan(piece.size());

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "tool.hpp"
+#include "salvage.hpp"
 
 namespace tool {
 
@@ -18,6 +18,9 @@ public:
     /// From now on Kind::absent says: as `backing` shows it. That is known of what a disk has from
     /// the very file, or from what that stands on.
     void set_backing(const Disk& backing);
+
+    /// From now on what cannot be read is zeros.
+    void set_salvage(Salvage& salvage) { salvage_ = &salvage; }
 
     [[nodiscard]] uint64_t size() const { return size_; }
     [[nodiscard]] vdisk::Result<vdisk::Extent> lookup(uint64_t at, uint64_t length) const;
@@ -37,6 +40,7 @@ private:
 
     std::vector<Part> parts_;
     uint64_t size_ = 0;
+    Salvage* salvage_ = nullptr;
 };
 
 /// Fills `out` with the bytes from `at`.

@@ -12,7 +12,12 @@ namespace tool {
 using namespace vdisk;
 
 Status read(const View& view, uint64_t at, MutBytes out) {
-    return vdisk::read(view.disk(), at, out);
+    const auto get = [&](uint64_t from, MutBytes bytes) {
+        return vdisk::read(view.disk(), from, bytes);
+    };
+    const Status got = get(at, out);
+    if (got || view.salvage() == nullptr) return got;
+    return view.salvage()->read(at, out, get);
 }
 
 Stripes::Stripes(const std::vector<const Disk*>& disks, uint64_t at, uint64_t end, Options options)
@@ -50,6 +55,7 @@ Result<bool> Stripes::skip() {
     uint64_t length = end_;
     for (auto& runs : runs_) {
         const auto run = runs.here();
+        if (!run && options_.salvage) return false;
         if (!run) return run.error();
         if (!run->is_empty()) return false;
         length = std::min(length, run->length);
@@ -63,8 +69,8 @@ Result<Stripe> Stripes::take() {
     Stripe stripe{.at = at, .length = std::min(bytes - at % bytes, end_ - at)};
     for (size_t i = 0; i < runs_.size(); ++i) {
         const auto run = runs_[i].here();
-        if (!run) return run.error();
-        if (run->length >= stripe.length) stripe.kinds[i] = run->kind;
+        if (!run && !options_.salvage) return run.error();
+        if (run && run->length >= stripe.length) stripe.kinds[i] = run->kind;
         runs_[i].advance(stripe.length);
     }
     return stripe;

@@ -11,7 +11,7 @@
 #include <vdisk/io/runs.hpp>
 
 #include "progress.hpp"
-#include "tool.hpp"
+#include "salvage.hpp"
 
 namespace tool {
 
@@ -19,18 +19,24 @@ namespace tool {
 /// tables, or the file system, again.
 class View {
 public:
-    View(const Disk& disk, std::optional<vdisk::Kind> kind) : disk_(disk), kind_(kind) {}
+    /// With `salvage`, what cannot be read is zeros.
+    View(const Disk& disk, std::optional<vdisk::Kind> kind, Salvage* salvage = nullptr)
+        : disk_(disk), kind_(kind), salvage_(salvage) {}
 
     [[nodiscard]] const Disk& disk() const { return disk_; }
+    [[nodiscard]] Salvage* salvage() const { return salvage_; }
     [[nodiscard]] uint64_t size() const { return disk_.size(); }
     [[nodiscard]] vdisk::Result<vdisk::Extent> lookup(uint64_t at, uint64_t length) const {
         if (kind_) return vdisk::Extent{.kind = *kind_, .length = length};
-        return disk_.survey(at, length);
+        auto extent = disk_.survey(at, length);
+        if (!extent && salvage_ != nullptr) return Salvage::unknown(at, length);
+        return extent;
     }
 
 private:
     const Disk& disk_;
     std::optional<vdisk::Kind> kind_;
+    Salvage* salvage_;
 };
 
 vdisk::Status read(const View& view, uint64_t at, vdisk::MutBytes out);
@@ -51,6 +57,7 @@ public:
     struct Options {
         bool skip_empty = true;  ///< leave out what is empty on all disks
         Progress* progress = nullptr;
+        bool salvage = false;  ///< what cannot be looked at is handed out
     };
 
     Stripes(const std::vector<const Disk*>& disks, uint64_t at, uint64_t end, Options options);

@@ -23,9 +23,6 @@ constexpr Missing missing[] = {
     {"convert", "-r", "the rate cannot be limited"},
     {"commit", "-r", "the rate cannot be limited"},
     {"convert", "-C", "copies are never offloaded to the storage"},
-    {"convert", "--salvage", "an image that cannot be read is not converted"},
-    {"convert", "--bitmaps", "bitmaps are not copied"},
-    {"convert", "--skip-broken-bitmaps", "bitmaps are not copied"},
 };
 
 std::string problem(const CLI::App& app, const CLI::App* command, const CLI::ParseError& error) {

@@ -23,9 +23,9 @@ struct Verdict {
 namespace detail {
 
 template <class Format, class S, class Prepare>
-Verdict judge(S storage, Purpose purpose, const Prepare& prepare) {
-    auto image =
-        Format::open(std::move(storage), OpenOptions{purpose, tiny_cache}, Heap{}, SystemCodecs{});
+Verdict judge(S storage, OpenOptions options, const Prepare& prepare) {
+    options.cache = tiny_cache;
+    auto image = Format::open(std::move(storage), options, Heap{}, SystemCodecs{});
     if (!image) return {image.error(), {}};
     if (const Status ready = prepare(*image); !ready) return {ready.error(), {}};
     constexpr uint64_t most = 4_MiB;
@@ -40,11 +40,19 @@ Verdict judge(S storage, Purpose purpose, const Prepare& prepare) {
 /// Opens `file` as a Format, calls `prepare(image) -> Status`, reads the first 4 MiB; on both
 /// kinds of metadata, which must agree.
 template <class Format, class Prepare>
-Verdict judge(const File& file, Purpose purpose, const Prepare& prepare) {
-    const Verdict in_place = detail::judge<Format>(MemoryStorage(file), purpose, prepare);
-    const Verdict paged = detail::judge<Format>(PagedMemory(file), purpose, prepare);
+Verdict judge(const File& file, const OpenOptions& options, const Prepare& prepare) {
+    const Verdict in_place = detail::judge<Format>(MemoryStorage(file), options, prepare);
+    const Verdict paged = detail::judge<Format>(PagedMemory(file), options, prepare);
     CHECK(in_place.agrees(paged));
     return in_place;
+}
+template <class Format, class Prepare>
+Verdict judge(const File& file, Purpose purpose, const Prepare& prepare) {
+    return judge<Format>(file, OpenOptions{.purpose = purpose}, prepare);
+}
+template <class Format>
+Verdict judge(const File& file, const OpenOptions& options) {
+    return judge<Format>(file, options, [](auto&) { return Status{}; });
 }
 template <class Format>
 Verdict judge(const File& file, Purpose purpose = Purpose::data) {

@@ -8,29 +8,30 @@
 #include <vdisk/codec/codecs.hpp>
 #include <vdisk/codec/zlib.hpp>
 
-#if __has_include(<libdeflate.h>)
+#if __has_include(<libdeflate.h>) && !defined(VDISK_WITHOUT_LIBDEFLATE)
 #include <vdisk/codec/libdeflate.hpp>
 #endif
-#if __has_include(<zstd.h>)
+#if __has_include(<zstd.h>) && !defined(VDISK_WITHOUT_ZSTD)
 #include <vdisk/codec/zstd.hpp>
 #endif
 
 namespace vdisk {
 
 namespace detail {
-#if __has_include(<libdeflate.h>)
+#if __has_include(<libdeflate.h>) && !defined(VDISK_WITHOUT_LIBDEFLATE)
 using SystemDeflate = Codecs<Libdeflate, Zlib>;
 #else
 using SystemDeflate = Codecs<Zlib>;
 #endif
-#if __has_include(<zstd.h>)
+#if __has_include(<zstd.h>) && !defined(VDISK_WITHOUT_ZSTD)
 using SystemZstd = Codecs<Zstd>;
 #else
 using SystemZstd = Codecs<>;
 #endif
 }  // namespace detail
 
-/// Deflate always, zstd where libzstd is installed. One per thread.
+/// Deflate always, zstd where libzstd is installed. One per thread. What is installed but not to be
+/// used is named to CMake: -DVDISK_WITHOUT=libdeflate.
 using SystemCodecs = Codecs<detail::SystemDeflate, detail::SystemZstd>;
 
 }  // namespace vdisk

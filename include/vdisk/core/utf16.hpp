@@ -29,6 +29,14 @@ constexpr void store(byte* p, uint32_t unit, ByteOrder order) {
 [[nodiscard]] constexpr bool is_high(uint32_t unit) { return unit >> 10 == 0xD800 >> 10; }
 [[nodiscard]] constexpr bool is_low(uint32_t unit) { return unit >> 10 == 0xDC00 >> 10; }
 
+/// Whether there is a NUL among the units: names end there.
+[[nodiscard]] constexpr bool has_nul(Bytes units) {
+    for (size_t i = 0; i + 1 < units.size(); i += 2) {
+        if (units[i] == byte{0} && units[i + 1] == byte{0}) return true;
+    }
+    return false;
+}
+
 /// Bytes of `point` in UTF-8.
 [[nodiscard]] constexpr size_t width(uint32_t point) {
     return point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;

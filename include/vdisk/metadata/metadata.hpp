@@ -73,7 +73,9 @@ public:
     }
     /// The big-endian entry of 4 bytes at `at`, a multiple of 4.
     Result<uint32_t> be32(uint64_t at) const {
-        const auto bytes = entries(at & ~uint64_t{7}, metadata::entry_size);
+        const uint64_t pair = at & ~uint64_t{7};
+        if (!metadata::inside(pair, storage_.size())) return last(at);
+        const auto bytes = entries(pair, metadata::entry_size);
         if (!bytes) return bytes.error();
         return load_be32(bytes->data() + (at & 4));
     }
@@ -81,6 +83,15 @@ public:
 private:
     Metadata(S storage, metadata::Pages<A> pages)
         : storage_(std::move(storage)), pages_(std::move(pages)) {}
+
+    // A table of an odd number of entries of 4 bytes may end where the file ends.
+    [[gnu::noinline]] Result<uint32_t> last(uint64_t at) const {
+        if (!fits(at, 4, storage_.size())) return uint32_t{0};
+        if (const Status read = storage_.read(at, MutBytes(split_).first(4)); !read) {
+            return read.error();
+        }
+        return load_be32(split_.data());
+    }
 
     Result<const byte*> page(uint64_t number) const {
         const size_t index = pages_.find(number);

@@ -78,6 +78,31 @@ TEST_CASE("qcow2: bitmaps that miss a write are void and leave", "[qcow2][bitmap
     }
 }
 
+TEST_CASE("qcow2: an extension of a wrong length goes with a repair", "[qcow2][bitmap][repair]") {
+    for (const bool valid : {true, false}) {
+        for (const uint32_t length : {0, 20, 32}) {
+            CAPTURE(valid, length);
+            File file = bytes_of(image_with_bitmaps());
+            const auto text = open_file(file)->layout().bitmaps;
+            set_be32(file, text.at - 4, length);
+            if (!valid) file[95] = byte{0};
+            Memory memory(file);
+            const char* what = nullptr;
+            const auto report = qcow2::check_image(memory, Heap{}, [&](const qcow2::Problem& p) {
+                if (p.flaw == qcow2::Flaw::corruption) what = p.what;
+            });
+            REQUIRE(report);
+            CHECK(what == qcow2::bitmaps_length);
+            REQUIRE(qcow2::repair(memory, qcow2::Repair::all, Heap{}));
+            CHECK(is_clean(bytes_of(memory)));
+            if (!has_qemu()) continue;
+            const TempDir folder;
+            save(bytes_of(memory), folder / "mended.qcow2");
+            CHECK(run("qemu-img check -q " + (folder / "mended.qcow2")).ok);
+        }
+    }
+}
+
 TEST_CASE("qcow2: no way back to a snapshot past a bitmap", "[qcow2][bitmap][snapshot]") {
     Memory memory = image_with_bitmaps();
     REQUIRE(qcow2::take_snapshot(memory, {.name = "old"}, Heap{}));

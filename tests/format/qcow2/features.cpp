@@ -18,7 +18,7 @@ Qcow2Spec small() { return {.size = 64_KiB, .cluster_bits = 12, .clusters = {{0}
 
 template <class S>
 Result<SystemImage<S>> open_as_qcow2(S storage, Purpose purpose) {
-    return SystemImage<S>::open("qcow2", storage, {purpose, tiny_cache});
+    return SystemImage<S>::open("qcow2", storage, {.purpose = purpose, .cache = tiny_cache});
 }
 
 std::string name_of_feature(const File& file, uint8_t kind, uint8_t bit) {

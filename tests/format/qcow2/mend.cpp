@@ -105,3 +105,47 @@ TEST_CASE("qcow2: repair does not believe every unaligned entry", "[qcow2][repai
         break;
     }
 }
+
+TEST_CASE("qcow2: an L1 table that is too small for its snapshot", "[qcow2][check][repair]") {
+    for (const uint32_t version : {2u, 3u}) {
+        CAPTURE(version);
+        const Built image = build(lively(9, version));
+        const auto whole = contents(image.file);
+        REQUIRE(whole);
+        File file = image.file;
+        const uint64_t l1_at = get_be64(file, image.snapshots_at);
+        set_be32(file, image.snapshots_at + 8, 1);
+        const File cut = file;
+        std::vector<std::string> all;
+        const MemoryStorage storage(file);
+        REQUIRE(qcow2::check_image(storage, Heap{}, [&](const qcow2::Problem& p) {
+            if (p.flaw == qcow2::Flaw::corruption) all.emplace_back(p.what);
+        }));
+        CHECK(all == std::vector<std::string>{qcow2::l1_too_small});
+        // The rest of the table has leaked, but is not lost.
+        CHECK(mend(file, Repair::leaks).after.leaks > 1);
+        CHECK(file == cut);
+        CHECK(mend(file, Repair::all).after.is_clean());
+        CHECK(value_of(contents(file)) == *whole);
+
+        // What stands behind the table is something else: zeros.
+        file = cut;
+        set_be64(file, l1_at + 8, get_be64(file, 40));
+        CHECK(mend(file, Repair::all).after.is_clean());
+        const auto seen = contents(file);
+        REQUIRE(seen);
+        CHECK((*seen)[0] == (*whole)[0]);
+        CHECK((*seen)[2] == (*whole)[2]);
+        const File& first = (*seen)[1];
+        CHECK(std::equal(first.begin(), first.begin() + 32768, (*whole)[1].begin()));
+        CHECK(std::all_of(first.begin() + 32768, first.end(), [](byte b) { return b == byte{0}; }));
+
+        // No room: the disk ends where its table does.
+        file = image.file;
+        set_be64(file, image.snapshots_at + 48, uint64_t{1} << 50);
+        CHECK(mend(file, Repair::all).after.is_clean());
+        const File mapped = value_of(contents(file))[1];
+        REQUIRE(mapped.size() == 65536);
+        CHECK(std::equal((*whole)[1].begin(), (*whole)[1].end(), mapped.begin()));
+    }
+}

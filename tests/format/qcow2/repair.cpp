@@ -177,6 +177,25 @@ TEST_CASE("qcow2: refcounts are not written into anything else", "[qcow2][repair
     }
 }
 
+TEST_CASE("qcow2: what a file that was cut short counted leaks no more", "[qcow2][repair]") {
+    const Built image = build(lively(12));
+    for (const Repair what : {Repair::leaks, Repair::all}) {
+        File file = image.file;
+        const uint64_t clusters = file.size() / 4096;
+        for (const uint64_t behind : {1, 2, 90}) {
+            set_be16(file, refcount_at(image, clusters + behind, 12), 1);
+        }
+        CHECK(is_clean(file));  // as QEMU has it
+        set_be16(file, refcount_at(image, clusters, 12), 3);
+        if (what == Repair::all) set_be16(file, refcount_at(image, 5, 12), 9);
+        file.resize(file.size() + 4096);
+        mend(file, what);
+        file.resize(file.size() + (100 << 12));
+        CHECK(is_clean(file));
+        CHECK(value_of(contents(file)) == value_of(contents(image.file)));
+    }
+}
+
 TEST_CASE("qcow2: repair that is cut short is done again", "[qcow2][repair][power_cut]") {
     const Built image = build(lively(9));
     uint64_t states = 0;

@@ -52,14 +52,20 @@ struct Bitmap {
     return layout.bitmaps.length > 0 && (layout.autoclear & autoclear::bitmaps) != 0;
 }
 
+/// Whether the bitmaps extension, valid or not, has the length of one. QEMU does not open an image
+/// where it has another.
+[[nodiscard]] constexpr bool has_bitmaps_length(const Layout& layout) {
+    return layout.bitmaps.at == 0 || layout.bitmaps.length == sizeof(BitmapsExtension);
+}
+/// What `what` is where it has not.
+inline constexpr char bitmaps_length[] = "qcow2: bitmaps extension has a wrong length";
+
 /// Reads the bitmaps extension; an image without one has a directory of no bitmaps.
 template <Storage S>
 Result<BitmapDirectory> load_bitmap_directory(const S& storage, const Layout& layout) {
     const Text text = layout.bitmaps;
     if (text.length == 0) return BitmapDirectory{};
-    if (text.length != sizeof(BitmapsExtension)) {
-        return corrupt("qcow2: bitmaps extension has a wrong length", {text.length, text.at - 4});
-    }
+    if (!has_bitmaps_length(layout)) return corrupt(bitmaps_length, {text.length, text.at - 4});
     const auto raw = load<BitmapsExtension>(storage, text.at);
     if (!raw) return raw.error();
     const BitmapDirectory out{raw->bitmap_directory_offset.value(),

@@ -171,6 +171,25 @@ public:
         return release(old.at, old.size);
     }
 
+    /// Writes a directory like the present one, but for what `change(bitmap, header) -> Status`
+    /// does to each header. Nothing leads to it yet.
+    template <class Change>
+    Result<BitmapDirectory> copy_directory(const Change& change) {
+        const auto at = allocate(directory_.size);
+        if (!at) return at.error();
+        Stream<S> stream(*storage_, *at);
+        Status written = each([&](const BitmapPlace& place) -> Status {
+            auto header = load<BitmapHeader>(*storage_, place.at);
+            if (!header) return header.error();
+            if (Status changed = change(place.bitmap, *header); !changed) return changed;
+            if (Status put = stream.put(as_bytes(*header)); !put) return put;
+            return copy(stream, place.at + sizeof(BitmapHeader), place.bitmap.end);
+        });
+        if (written) written = stream.finish();
+        if (!written) return written.error();
+        return BitmapDirectory{*at, directory_.size, directory_.bitmaps};
+    }
+
     /// Makes what was released durable.
     Status finish() { return tables_.flush(); }
 

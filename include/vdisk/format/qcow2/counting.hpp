@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// The walk of a census: from the L1 tables down, and through all else that takes space. A long
-// file, since what is counted and what is told about it belong together.
+// The walk of a census: from the L1 tables down, and through all else that takes space.
 #pragma once
 
 #include <vdisk/format/problem.hpp>
@@ -52,10 +51,8 @@ public:
             if (s.extra_size < 16 && layout_.version >= 3) {
                 tell(lacks_disk_size, s.extra_size, end + 36);
             }
-            if (!layout_.has_data_file && !is_l1(layout_, s.l1)) {
-                tell("qcow2: L1 table of a snapshot is unaligned or larger than 32 MiB", s.l1.at,
-                     end);
-            }
+            const char* const flaw = l1_flaw(layout_, s.l1, s.disk_size);
+            if (flaw != nullptr && !layout_.has_data_file) tell(flaw, s.l1.at, end);
             end = s.end;
             return {};
         });
@@ -224,8 +221,7 @@ private:
     Status encryption() {
         if (layout_.crypt_method != 2 || layout_.encryption.length != 16) return {};
         std::array<byte, 16> raw;
-        const Status read = tables_.storage().read(layout_.encryption.at, raw);
-        if (!read) return read;
+        if (Status got = tables_.storage().read(layout_.encryption.at, raw); !got) return got;
         count(load_be64(raw.data()), load_be64(raw.data() + 8), layout_.encryption.at,
               "qcow2: LUKS header ends past the end of the file");
         return {};
@@ -233,7 +229,11 @@ private:
 
     // Those that are not valid are not there: whoever writes the image next drops them.
     Status bitmaps() {
-        if (!bitmaps_valid(layout_)) return {};
+        if (!bitmaps_valid(layout_)) {
+            const Text text = layout_.bitmaps;
+            if (!has_bitmaps_length(layout_)) tell(bitmaps_length, text.length, text.at - 4);
+            return {};
+        }
         const auto directory = load_bitmap_directory(tables_.storage(), layout_);
         if (directory) count(directory->at, directory->size, layout_.bitmaps.at, "");
         else if (directory.error().code == Errc::io) return directory.error();

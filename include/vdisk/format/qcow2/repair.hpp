@@ -3,6 +3,7 @@
 // short is simply done again.
 #pragma once
 
+#include <vdisk/format/qcow2/lengthen.hpp>
 #include <vdisk/format/qcow2/mend.hpp>
 #include <vdisk/format/qcow2/rewrite.hpp>
 
@@ -29,8 +30,9 @@ template <Allocation A>
 }
 
 /// Writes what `census` counted over stored refcounts that are smaller (up) or larger (down), and
-/// makes that durable. Blocks that are not there stay away, those that are something else, too,
-/// stay as they are.
+/// makes that durable. Downwards it goes on behind the end of a file that was cut short: what is
+/// counted there would leak when the file grows again. Blocks that are not there stay away, those
+/// that are something else, too, stay as they are.
 template <WritableStorage S, Allocation A>
 Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& census,
                        Direction direction) {
@@ -39,18 +41,23 @@ Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& c
     const unsigned block_bits = refcount_block_bits(layout.cluster_bits, order);
     std::array<byte, 512> piece;
     const uint64_t per_piece = (piece.size() * 8) >> order;
-    for (uint64_t first = 0; first < census.clusters; first += per_piece) {
+    const uint64_t described = layout.refcount_table_bytes / 8 << block_bits;
+    const uint64_t end = direction == Direction::up ? census.clusters : described;
+    for (uint64_t first = 0; first < end; first += per_piece) {
         const auto block = refcount_block(image.tables, layout, first >> block_bits);
         if (!block) return block.error();
-        if (!is_only_block(layout, census, *block)) continue;
+        if (!is_only_block(layout, census, *block)) {
+            first = (first | ((uint64_t{1} << block_bits) - 1)) + 1 - per_piece;  // the next block
+            continue;
+        }
         const uint64_t in_block = first & ((uint64_t{1} << block_bits) - 1);
         const uint64_t at = *block + in_block / per_piece * piece.size();
         if (!fits(at, piece.size(), storage.size())) continue;
         if (Status read = storage.read(at, piece); !read) return read;
         bool changed = false;
-        for (uint64_t i = 0; i < per_piece && first + i < census.clusters; ++i) {
+        for (uint64_t i = 0; i < per_piece && first + i < end; ++i) {
             const uint64_t stored = load_refcount(piece.data(), i, order);
-            uint64_t wanted = census.counts[first + i];
+            uint64_t wanted = first + i < census.clusters ? census.counts[first + i] : 0;
             if (wanted > max_refcount(order)) wanted = max_refcount(order);
             if (direction == Direction::up ? stored >= wanted : stored <= wanted) continue;
             if (direction == Direction::down_without_flags && wanted == 1) continue;
@@ -156,13 +163,15 @@ Status clear_flags(S& storage, const Layout& layout) {
     return sector->store(storage, layout);
 }
 
-/// Bitmaps that cannot be read are given up. What they used leaks until the end of the repair.
+/// Bitmaps that cannot be read are given up: nothing vouches for their extension any more, and it
+/// is none any more, since QEMU does not open an image with a bad one. What they used leaks until
+/// the end of the repair.
 template <WritableStorage S, Allocation A>
 Status drop_bad_bitmaps(S& storage, A allocation) {
     const auto image = open_closed(storage, std::move(allocation));
     if (!image) return {};  // there are other worries
-    if (!bitmaps_valid(image->layout)) return {};
-    bool good = true;
+    if (!bitmaps_valid(image->layout) && has_bitmaps_length(image->layout)) return {};
+    bool good = has_bitmaps_length(image->layout);
     const auto is_good = [&](uint64_t at, uint64_t length) { return image->inside(at, length); };
     const Status walked = each_bitmap(storage, image->layout, [&](const Bitmap& b) {
         return each_entry(image->tables, b.table_at, b.table_entries, [&](uint64_t e, uint64_t) {
@@ -180,13 +189,22 @@ Status drop_bad_bitmaps(S& storage, A allocation) {
     if (!sector) return sector.error();
     Layout without = image->layout;
     without.autoclear &= ~autoclear::bitmaps;
-    return sector->store(storage, without);
+    if (Status cleared = sector->store(storage, without); !cleared) return cleared;
+    const be32 spacer(extension::spacer);
+    const Status gone = storage.write(without.bitmaps.at - sizeof(ExtensionHeader),
+                                      std::as_bytes(std::span(&spacer, 1)));
+    return gone ? storage.flush() : gone;
 }
 
 /// Everything that is not a leak.
 template <WritableStorage S, Allocation A>
 Status all(S& storage, const Header& header, bool lost, A allocation) {
     if (Status dropped = drop_bad_bitmaps(storage, allocation); !dropped) return dropped;
+    {
+        const auto image = open_closed(storage, header, allocation);
+        if (!image) return image.error();
+        if (Status done = lengthen_l1_tables(storage, *image, allocation); !done) return done;
+    }
     {
         const auto image = open_closed(storage, header, allocation);
         if (!image) return image.error();

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSL-1.0
 // Makes the disk of a closed image larger or smaller, at once: after a power cut it has the old
-// size or the new one. An external data file is for the caller to resize: before it grows, after it
-// shrinks.
+// size or the new one. Bitmaps get the new size, too. An external data file is for the caller to
+// resize: before it grows, after it shrinks.
 #pragma once
 
 #include <vdisk/core/zero.hpp>
-#include <vdisk/format/qcow2/bitmap.hpp>
-#include <vdisk/format/qcow2/rewrite.hpp>
+#include <vdisk/format/qcow2/bitmap_resize.hpp>
 
 namespace vdisk::qcow2 {
 
 namespace resizing {
 
-inline Status check_possible(const Layout& layout, uint64_t size) {
+template <Storage S>
+Status check_possible(const S& storage, const Layout& layout, uint64_t size) {
     if (!is_aligned(size, 9)) return invalid("qcow2: size is not a multiple of 512", {size});
     if (size >> 63 != 0 || blocks(size, layout.l1_shift()) > max_l1_bytes / 8) {
         return fail(Errc::limit, "qcow2: disk is too large for its cluster size", {size});
@@ -21,10 +21,7 @@ inline Status check_possible(const Layout& layout, uint64_t size) {
     if (layout.version == 2 && layout.snapshots > 0) {
         return unsupported("qcow2: a version 2 image with snapshots cannot be resized");
     }
-    if (bitmaps_valid(layout)) {
-        return unsupported("qcow2: an image with bitmaps cannot be resized");
-    }
-    return {};
+    return bitmap_resizing::check_possible(storage, layout, size);
 }
 
 /// The bytes of the last cluster that are behind the end of the disk.
@@ -119,19 +116,29 @@ Status grow_in_place(S& storage, const Layout& layout, uint64_t size, uint32_t e
     return sector->store(storage, layout);
 }
 
+template <WritableStorage S, Allocation A, class Guest>
+Status rewrite_all(S& storage, const Closed<S, A>& image, const NewState& state, A allocation,
+                   Guest guest) {
+    if (bitmaps_valid(image.layout)) {
+        return rewrite_with_bitmaps(storage, state, std::move(allocation), std::move(guest));
+    }
+    return rewrite(storage, image, state, std::move(allocation), std::move(guest));
+}
+
 }  // namespace resizing
 
 /// Makes the disk larger; what is new reads as zeros. `backing_size` is how long the backing file
 /// is (0: there is none): what it has behind the old end must not show. `guest(at, out) -> Status`
-/// reads the disk as it is, backing file included; needed only over a longer one. Refused: images
-/// with valid bitmaps, version 2 with snapshots, version 2 over a backing file that is longer than
-/// the disk, since it has no zero clusters.
+/// reads the disk as it is, backing file included; needed only over a longer one. Refused: bitmaps
+/// that were not saved cleanly, version 2 with snapshots, version 2 over a backing file that is
+/// longer than the disk, since it has no zero clusters.
 template <WritableStorage S, Allocation A, class Guest = NoGuest>
 Status grow(S& storage, uint64_t size, uint64_t backing_size, A allocation, Guest guest = {}) {
     const auto image = open_closed(storage, allocation);
     if (!image) return image.error();
     const Layout& layout = image->layout;
-    if (Status possible = resizing::check_possible(layout, size); !possible) return possible;
+    Status possible = resizing::check_possible(storage, layout, size);
+    if (!possible) return possible;
     if (size < layout.size) return invalid("qcow2: the disk is larger already", {layout.size});
     if (size == layout.size) return {};
     const bool shows_more = backing_size > layout.size;
@@ -147,32 +154,33 @@ Status grow(S& storage, uint64_t size, uint64_t backing_size, A allocation, Gues
     const auto entries = static_cast<uint32_t>(blocks(size, layout.l1_shift()));
     const auto in_place = resizing::can_grow_in_place(*image, entries);
     if (!in_place) return in_place.error();
-    if (*empty && !shows_more && *in_place) {
+    if (*empty && !shows_more && *in_place && !bitmaps_valid(layout)) {
         return resizing::grow_in_place(storage, layout, size, entries);
     }
     NewState state = same_state(layout);
     state.size = size;
     state.keep = layout.size;
     if (shows_more) state.zeros_end = backing_size < size ? backing_size : size;
-    return rewrite(storage, *image, state, std::move(allocation), std::move(guest));
+    return resizing::rewrite_all(storage, *image, state, std::move(allocation), std::move(guest));
 }
 
 /// Makes the disk smaller; what was behind the new end is lost, and does not come back when it
 /// grows. `guest(at, out) -> Status` reads the disk as it is; needed only where the new end lies in
-/// a compressed cluster. Snapshots keep their size. Refused: images with valid bitmaps, version 2
-/// with snapshots.
+/// a compressed cluster. Snapshots keep their size. Refused: bitmaps that were not saved cleanly,
+/// version 2 with snapshots.
 template <WritableStorage S, Allocation A, class Guest = NoGuest>
 Status shrink(S& storage, uint64_t size, A allocation, Guest guest = {}) {
     const auto image = open_closed(storage, allocation);
     if (!image) return image.error();
     const Layout& layout = image->layout;
-    if (Status possible = resizing::check_possible(layout, size); !possible) return possible;
+    Status possible = resizing::check_possible(storage, layout, size);
+    if (!possible) return possible;
     if (size > layout.size) return invalid("qcow2: the disk is smaller already", {layout.size});
     if (size == layout.size) return {};
     NewState state = same_state(layout);
     state.size = size;
     state.keep = size;
-    return rewrite(storage, *image, state, std::move(allocation), std::move(guest));
+    return resizing::rewrite_all(storage, *image, state, std::move(allocation), std::move(guest));
 }
 
 }  // namespace vdisk::qcow2

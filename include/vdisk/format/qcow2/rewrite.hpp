@@ -126,7 +126,8 @@ private:
         h->extra_data_size = sizeof(SnapshotExtra);
         SnapshotExtra extra{};
         extra.vm_state_size_large = s.vm_state_size;
-        extra.disk_size = s.disk_size;
+        const uint64_t mapped = uint64_t{s.l1.entries} << layout_.l1_shift();
+        extra.disk_size = s.disk_size < mapped ? s.disk_size : mapped;
         extra.icount = s.icount;
         if (Status put = out.put(std::as_bytes(std::span(&*h, 1))); !put) return put;
         return out.put(std::as_bytes(std::span(&extra, 1)));

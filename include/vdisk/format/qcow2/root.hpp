@@ -25,6 +25,17 @@ inline constexpr char lacks_disk_size[] = "qcow2: snapshot without its disk size
            l1.entries <= max_l1_bytes / 8;
 }
 
+/// What `Problem::what` is for a snapshot of whose disk the L1 table maps a part only.
+inline constexpr char l1_too_small[] = "qcow2: L1 table of a snapshot is too small for its disk";
+
+/// What is wrong with the L1 table of a snapshot of so many bytes; nullptr: nothing.
+[[nodiscard]] inline const char* l1_flaw(const Layout& layout, L1 l1, uint64_t disk_size) {
+    if (!is_l1(layout, l1)) {
+        return "qcow2: L1 table of a snapshot is unaligned or larger than 32 MiB";
+    }
+    return l1.entries < blocks(disk_size, layout.l1_shift()) ? l1_too_small : nullptr;
+}
+
 /// The result. `counts` has a number for every cluster of the file, for one more (of which only
 /// what is unaligned can reach a part), and for those that the caller asked for.
 template <Allocation A>

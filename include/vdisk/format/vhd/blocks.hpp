@@ -16,6 +16,9 @@ struct Areas {
     /// Front footer, header, table, a map that XenServer keeps, and the parent locators.
     std::array<Area, 16> areas{};
     uint32_t count = 0;
+    /// One that is named reaches past the end of the file: as the file grows, it would be inside,
+    /// and in it what somebody wrote to the disk.
+    bool outside = false;
 
     void add(uint64_t at, uint64_t length) {
         if (length > 0) areas[count++] = {at, length};
@@ -107,6 +110,7 @@ Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
     const uint64_t map_at = header->batmap_offset.value();
     const uint64_t length = uint64_t{header->batmap_size.value()} << sector_bits;
     if (fits(map_at, length, layout.data_end)) out.add(map_at, length);
+    else out.outside = true;
     return {};
 }
 
@@ -132,8 +136,12 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
         // Room to grow, where a writer says so in bytes; some say it in sectors.
         uint64_t room = locator.platform_data_space.value();
         if (room < length || room > max_locator_room) room = length;
-        if (fits(at, room, layout.data_end)) out.add(at, room);
-        else if (fits(at, length, layout.data_end)) out.add(at, length);
+        if (fits(at, room, layout.data_end)) {
+            out.add(at, room);
+            continue;
+        }
+        out.outside = out.outside || room > 0;
+        if (fits(at, length, layout.data_end)) out.add(at, length);
     }
     return out;
 }

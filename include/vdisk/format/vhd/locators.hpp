@@ -99,6 +99,7 @@ Result<std::string_view> load_utf16(const S& storage, Text text, std::span<char>
         const auto part = utf8_from_utf16(piece, ByteOrder::little, out.subspan(used));
         if (!part) return part;
         used += part->size();
+        if (utf16::has_nul(piece)) break;
         at += piece.size();
         rest -= piece.size();
     }
@@ -106,7 +107,12 @@ Result<std::string_view> load_utf16(const S& storage, Text text, std::span<char>
 }
 
 template <Storage S>
-Result<std::string_view> load(const S& storage, uint32_t code, Text text, std::span<char> out) {
+Result<std::string_view> load(const S& storage, const ParentLocator& locator, const Layout& layout,
+                              std::span<char> out) {
+    const auto found = text_of(locator, layout);
+    if (!found) return found.error();
+    const Text text = *found;
+    const uint32_t code = locator.platform_code.value();
     if (code == platform::w2ru || code == platform::w2ku) return load_utf16(storage, text, out);
     if (text.length > out.size()) return fail(Errc::limit, "name: longer than allowed");
     out = out.first(text.length);
@@ -123,29 +129,31 @@ inline std::string_view base_name(std::string_view path) {
 }  // namespace locators
 
 /// The choice-th name of the parent, as UTF-8 with slashes in `out`; relative ones are meant from
-/// the folder of the image. Names that nobody can read are left out. Errc::not_found after the
-/// last.
+/// the folder of the image. Names that nobody can read are left out; where there are no others, it
+/// is told what is wrong with the first. Errc::not_found after the last.
 template <Storage S>
 Result<std::string_view> parent_name(const S& storage, const Layout& layout, unsigned choice,
                                      std::span<char> out) {
     const auto header = vdisk::load<DynamicHeader>(storage, layout.header_at);
     if (!header) return header.error();
+    const bool is_first = choice == 0;
+    Error why = locators::missing();
     for (const uint32_t code : locators::choices) {
         for (const ParentLocator& locator : header->parent_locators) {
             if (locator.platform_code.value() != code) continue;
-            const auto text = locators::text_of(locator, layout);
-            if (!text) return text.error();
-            const auto name = locators::load(storage, code, *text, out);
+            const auto name = locators::load(storage, locator, layout, out);
             if (!name && name.error().code == Errc::io) return name;
+            if (!name && why.code == Errc::not_found) why = name.error();
             if (!name || name->empty() || choice-- > 0) continue;
             return name;
         }
     }
     if (choice > 0) return locators::missing();
     const auto name = locators::from_utf16(header->parent_unicode_name, ByteOrder::big, out);
-    if (!name) return name;
-    const std::string_view base = locators::base_name(*name);
-    return base.empty() ? Result<std::string_view>(locators::missing()) : base;
+    const std::string_view base = name ? locators::base_name(*name) : std::string_view();
+    if (!base.empty()) return base;
+    if (!is_first) return locators::missing();
+    return why.code == Errc::not_found && !name ? name : why;
 }
 
 }  // namespace vdisk::vhd

@@ -33,66 +33,38 @@ public:
     using Base::storage;
     [[nodiscard]] S& storage() { return this->tables().storage(); }
 
-    /// Sectors that are stored are overwritten in place, others get their place in their block; a
-    /// block that is not there is made, one per call.
+    /// Sectors that are stored are overwritten in place, others get their place in their block. A
+    /// block that is not there is made and linked at once, one per call: it shows what was there
+    /// before, zeros or, with no sector claimed yet, the parent.
     Result<Placement> place(uint64_t at, uint64_t length) {
-        const auto run = this->lookup(at, length);
+        auto run = this->lookup(at, length);
         if (!run) return run.error();
-        if (run->kind == Kind::data) return Placement{.at = run->at, .length = run->length};
-        const uint64_t skip = at & (layout().block_size() - 1);
-        const uint64_t rest = layout().block_size() - skip;
-        uint64_t home = run->at;
-        const bool is_new = home == 0;
+        const bool is_new = run->kind == Kind::absent && run->at == 0;
         if (is_new) {
-            const auto block = append();
-            if (!block) return block.error();
-            home = *block + layout().bitmap_bytes() + skip;
+            if (Status made = make_block(at); !made) return made.error();
+            run = this->lookup(at, length);
+            if (!run) return run.error();
         }
-        if (length > run->length) length = run->length;
-        if (length > rest) length = rest;
+        if (run->kind == Kind::data) return Placement{.at = run->at, .length = run->length};
         const uint64_t head = at & (sector_size - 1);
-        const uint64_t end = blocks(head + length, sector_bits) << sector_bits;
-        return Placement{.at = home,
-                         .length = length,
+        const uint64_t end = blocks(head + run->length, sector_bits) << sector_bits;
+        return Placement{.at = run->at,
+                         .length = run->length,
                          .head = head,
-                         .tail = end - head - length,
+                         .tail = end - head - run->length,
                          .fresh = true,
                          .blank = is_new};
     }
 
-    /// Claims the sectors of a fresh placement in the sector bitmap, and links a new block.
+    /// Claims the sectors of a fresh placement in the sector bitmap.
     Status commit(uint64_t at, const Placement& placement) {
         this->tables().wrote_data();
         if (!placement.fresh) return {};
-        const uint64_t entry_at = this->entry_at(at);
-        const auto entry = this->tables().be32(entry_at);
-        if (!entry) return entry.error();
         const uint64_t skip = at & (layout().block_size() - 1);
         const uint64_t block = placement.at - skip - layout().bitmap_bytes();
-        const bool is_new = *entry == unallocated;
-        if (is_new) {
-            if (Status claimed = claim(block); !claimed) return claimed;
-        }
-        // A base image has the whole block at once: it is zeros, and later writes are in place.
-        const bool all = is_new && !layout().has_parent();
-        const uint64_t first = all ? 0 : (skip - placement.head) >> sector_bits;
-        const uint64_t sectors = all ? layout().block_size() >> sector_bits
-                                     : blocks(placement.head + placement.length, sector_bits);
-        if (Status set = set_bits(block, first, sectors); !set) return set;
-        if (!is_new) return {};
-        // A bitmap that is late shows what was there before: it needs no stage before the entry.
-        const auto sector = static_cast<uint32_t>(block >> sector_bits);
-        return this->tables().put_be32(entry_at, sector, Stage::link);
-    }
-
-    /// Takes back the space of a block that could not be filled.
-    void cancel(uint64_t at, const Placement& placement) {
-        if (!placement.fresh || !placement.blank) return;
-        const uint64_t skip = at & (layout().block_size() - 1);
-        const uint64_t block = placement.at - skip - layout().bitmap_bytes();
-        const uint64_t end = block + layout().stride() + sizeof(Footer);
-        if (storage().size() != end || end_before_ == 0) return;
-        if (storage().resize(end_before_)) this->layout_mut().data_end = end_before_ - 512;
+        const uint64_t first = (skip - placement.head) >> sector_bits;
+        const uint64_t sectors = blocks(placement.head + placement.length, sector_bits);
+        return set_bits(block, first, sectors);
     }
 
     [[nodiscard]] uint64_t block_size() const { return sector_size; }
@@ -149,6 +121,9 @@ private:
         if (!map) return map.error();
         const auto areas = load_areas(this->file(), layout());
         if (!areas) return areas.error();
+        if (areas->outside) {
+            return corrupt("vhd: a parent locator or a map ends past the end of the file");
+        }
         return each_block(this->tables(), layout(),
                           [&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
                               if (Status sound = areas->check(layout(), entry, at); !sound)
@@ -160,27 +135,33 @@ private:
                           });
     }
 
-    // Where a new block begins, so that its contents begin at a multiple of 4096. The file reaches
-    // to the end of the footer behind it.
+    // The file grows by a block and a footer behind it, which is durable before the block is
+    // linked. A base image has the whole block at once: it is zeros, and all writes to it are in
+    // place.
+    Status make_block(uint64_t at) {
+        const auto block = append();
+        if (!block) return block.error();
+        std::array<byte, sizeof(Footer)> footer;
+        if (Status read = storage().read(0, footer); !read) return read;
+        Status put = this->tables().put(*block + layout().stride(), footer, Stage::claim);
+        if (put && !layout().has_parent()) {
+            put = set_bits(*block, 0, layout().block_size() >> sector_bits);
+        }
+        if (!put) return put;
+        const auto sector = static_cast<uint32_t>(*block >> sector_bits);
+        return this->tables().put_be32(this->entry_at(at), sector, Stage::link);
+    }
+
+    // Where a new block begins. The file reaches to the end of the footer behind it.
     Result<uint64_t> append() {
         const uint64_t block = aligned_block(layout(), storage().size());
         if (block >> sector_bits >= unallocated) {
             return fail(Errc::limit, "vhd: the file is too large for another block", {block});
         }
-        const uint64_t before = storage().size();
         const uint64_t end = block + layout().stride();
         if (Status grown = storage().resize(end + sizeof(Footer)); !grown) return grown.error();
-        end_before_ = before;
         this->layout_mut().data_end = end;
         return block;
-    }
-
-    // Before a new block is linked there is a footer behind it.
-    Status claim(uint64_t block) {
-        end_before_ = 0;
-        std::array<byte, sizeof(Footer)> footer;
-        if (Status read = storage().read(0, footer); !read) return read;
-        return this->tables().put(block + layout().stride(), footer, Stage::claim);
     }
 
     Status set_bits(uint64_t block, uint64_t first, uint64_t count) {
@@ -232,8 +213,6 @@ private:
         }
         return uint64_t{0};
     }
-
-    uint64_t end_before_ = 0;  ///< of the file, before the block that is being made; else 0
 };
 
 }  // namespace vdisk::vhd

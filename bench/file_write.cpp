@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSL-1.0
+// 4 KiB writes all over the qcow2 file that VDISK_BENCH_TARGET names, VDISK_BENCH_COUNT of them,
+// VDISK_BENCH_STEP bytes apart, and a flush at the end. Made for random_write.sh, which runs
+// qemu-img bench over the same offsets.
+#include <vdisk/format/qcow2/writer.hpp>
+#include <vdisk/io/write.hpp>
+
+#include "support.hpp"
+
+namespace {
+
+using namespace bench;
+
+constexpr uint64_t length = 4096;
+
+uint64_t number(const char* variable) {
+    const char* const text = std::getenv(variable);
+    return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+}
+
+void write_file(benchmark::State& state, const char* path) {
+    const uint64_t count = number("VDISK_BENCH_COUNT"), step = number("VDISK_BENCH_STEP");
+    auto image = must(
+        Qcow2::open_writer(must(PreadStorage::open(path, Access::write)), {}, Heap{}, NoCodec{}));
+    const std::vector<byte> block(length, byte{1});
+    std::vector<byte> scratch(image.layout().cluster_size());
+    for (auto _ : state) {
+        using Clock = std::chrono::steady_clock;
+        const auto start = Clock::now();
+        for (uint64_t i = 0; i < count; ++i) {
+            const uint64_t at = i * step % align_down(image.size(), 12);
+            if (!write(image, at, block, scratch)) return state.SkipWithError("write failed");
+        }
+        if (!image.flush()) return state.SkipWithError("flush failed");
+        const std::chrono::duration<double> taken = Clock::now() - start;
+        state.SetIterationTime(taken.count());
+        state.counters["ns"] = taken.count() * 1e9 / static_cast<double>(count);
+    }
+}
+
+const bool registered = [] {
+    const char* const path = std::getenv("VDISK_BENCH_TARGET");
+    if (path == nullptr) return false;
+    const auto run = [path](benchmark::State& state) { write_file(state, path); };
+    benchmark::RegisterBenchmark("write_4k_file", run)->Iterations(1)->UseManualTime();
+    return true;
+}();
+
+}  // namespace
