@@ -3,7 +3,7 @@
 #pragma once
 
 #include <vdisk/core/utf16.hpp>
-#include <vdisk/format/vhdx/layout.hpp>
+#include <vdisk/format/vhdx/items.hpp>
 
 namespace vdisk::vhdx {
 
