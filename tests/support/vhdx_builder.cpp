@@ -31,13 +31,21 @@ void put_guid(File& file, uint64_t at, const std::string& text) {
     }
 }
 
+// CRC-32C, a byte at a time.
 uint32_t crc_of(const File& file, uint64_t at, uint64_t size) {
-    uint32_t state = ~0u;
-    for (uint64_t i = 0; i != size; ++i) {
-        state ^= static_cast<uint32_t>(file[at + i]);
-        for (int bit = 0; bit < 8; ++bit) {
-            state = (state & 1) != 0 ? state >> 1 ^ 0x82F63B78 : state >> 1;
+    static const std::vector<uint32_t> table = [] {
+        std::vector<uint32_t> out(256);
+        for (uint32_t i = 0; i != 256; ++i) {
+            out[i] = i;
+            for (int bit = 0; bit < 8; ++bit) {
+                out[i] = (out[i] & 1) != 0 ? out[i] >> 1 ^ 0x82F63B78 : out[i] >> 1;
+            }
         }
+        return out;
+    }();
+    uint32_t state = ~0u;
+    for (const byte* p = file.data() + at; size > 0; ++p, --size) {
+        state = state >> 8 ^ table[(state ^ static_cast<uint32_t>(*p)) & 0xFF];
     }
     return ~state;
 }

@@ -80,7 +80,7 @@ inline Result<Log> check(const FoundHeader& found, uint64_t file_size) {
     if (h.version.value() != 1) {
         return unsupported("vhdx: version is not 1", {h.version.value(), found.at + 66});
     }
-    if (log.guid.is_nil() && log.length == 0) return log;
+    if (log.guid.is_nil() && log.length == 0) return Log{};
     if (h.log_version.value() != 0 && !log.guid.is_nil()) {
         return unsupported("vhdx: log version is not 0", {h.log_version.value(), found.at + 64});
     }
