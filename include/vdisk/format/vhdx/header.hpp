@@ -60,7 +60,10 @@ Result<FoundHeader> find_header(const S& storage) {
     const uint64_t a = first->header.sequence_number.value();
     const uint64_t b = second->header.sequence_number.value();
     if (a != b) return a > b ? first : second;
-    if (std::memcmp(&first->header, &second->header, sizeof(Header)) == 0) return first;
+    // Not their checksums, which have reserved bytes in them.
+    Header left = first->header, right = second->header;
+    left.checksum = right.checksum = {};
+    if (std::memcmp(&left, &right, sizeof(Header)) == 0) return first;
     return corrupt("vhdx: two headers that differ have one sequence number", {a, first->at + 8});
 }
 
