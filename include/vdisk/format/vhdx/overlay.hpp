@@ -42,7 +42,9 @@ public:
         const uint64_t stored = base_.size();
         const uint64_t rest = at < stored ? stored - at : 0;
         const size_t inside = rest < out.size() ? static_cast<size_t>(rest) : out.size();
-        if (Status got = base_.read(at, out.first(inside)); !got) return got;
+        if (inside > 0) {
+            if (Status got = base_.read(at, out.first(inside)); !got) return got;
+        }
         std::memset(out.data() + inside, 0, out.size() - inside);
         for (const overlay::Patch& patch : patches_) lay(patch, at, out);
         return {};
