@@ -47,13 +47,6 @@ private:
         uint32_t length;
         Status (Items::*take)(uint64_t at);
     };
-    static constexpr std::array<Known, 5> known = {{
-        {&item::file_parameters, 8, &Items::take_parameters},
-        {&item::virtual_disk_size, 8, &Items::take_size},
-        {&item::virtual_disk_id, 16, &Items::take_id},
-        {&item::logical_sector_size, 4, &Items::take_logical},
-        {&item::physical_sector_size, 4, &Items::take_physical},
-    }};
 
     Status take(const MetadataTableEntry& e, uint64_t at) {
         const uint32_t offset = e.offset.value(), length = e.length.value();
@@ -65,6 +58,13 @@ private:
         }
         const uint64_t item_at = out_.metadata_at + offset;
         if ((e.flags.value() & item_flag::user) == 0) {
+            static constexpr std::array<Known, 5> known = {{
+                {&item::file_parameters, 8, &Items::take_parameters},
+                {&item::virtual_disk_size, 8, &Items::take_size},
+                {&item::virtual_disk_id, 16, &Items::take_id},
+                {&item::logical_sector_size, 4, &Items::take_logical},
+                {&item::physical_sector_size, 4, &Items::take_physical},
+            }};
             for (size_t i = 0; i < known.size(); ++i) {
                 if (e.item_id != *known[i].id) continue;
                 if (Status once = see(1u << i, at); !once) return once;
