@@ -68,12 +68,12 @@ BuiltVhdx vhdx(uint64_t count, VhdxSpec spec = {}) {
 
 // A log that was not replayed has the metadata, the BAT, a bitmap and some sectors of a block.
 BuiltVhdx logged_vhdx() {
-    BuiltVhdx image = vhdx(4, {.has_parent = true, .locator = {{u"parent_linkage", u"{}"}}});
+    BuiltVhdx image = vhdx(3, {.has_parent = true, .locator = {{u"parent_linkage", u"{}"}}});
     const uint64_t block = image.block_at.begin()->second;
     image.file = with_log(
         image,
         {0x30000, 0x40000, image.metadata_at, image.metadata_at + 0x10000, image.bat_at,
-         image.bitmap_entry_at[0] / 4096 * 4096, image.bitmap_at[0], block, block + 0x5000},
+         image.bitmap_entry_at.at(0) / 4096 * 4096, image.bitmap_at.at(0), block, block + 0x5000},
         253);
     return image;
 }
@@ -101,11 +101,11 @@ const std::vector<Subject>& subjects() {
         {"vhd, 4 MiB, two sectors of bitmap", "vhd", vhd(1, 22)},
         {"vhd, differencing, 4 KiB", "vhd", vhd(120, 12, child)},
         {"vhd, differencing, 512 KiB", "vhd", vhd(5, 19, child)},
-        {"vhdx, 1 MiB", "vhdx", vhdx(6)},
-        {"vhdx, 4 MiB, sectors of 4096 bytes", "vhdx",
-         vhdx(2, {.block_bits = 22, .sector_bits = 12})},
-        {"vhdx, differencing", "vhdx", vhdx(6, vhdx_child)},
-        {"vhdx, differencing, sectors of 4096 bytes", "vhdx", vhdx(3, large_sectors)},
+        {"vhdx, 1 MiB", "vhdx", vhdx(4)},
+        {"vhdx, 2 MiB, sectors of 4096 bytes", "vhdx",
+         vhdx(2, {.block_bits = 21, .sector_bits = 12})},
+        {"vhdx, differencing", "vhdx", vhdx(4, vhdx_child)},
+        {"vhdx, differencing, sectors of 4096 bytes", "vhdx", vhdx(2, large_sectors)},
         {"vhdx, with a log", "vhdx", logged_vhdx()},
         {"qcow2, compressed", "qcow2", qcow2(64, 12, {data, zero, packed}), true},
         {"qcow2, compressed, extended L2", "qcow2", qcow2(12, 16, {data, packed}, extended), true},
