@@ -8,6 +8,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # the source folder stays as it is
 from qcow2_image import COPIED, QFI, ZERO, Qcow2, deflate, extension, noise, padded, text
 from vhd_image import Vhd, footer
+from vhdx_image import MIB, Vhdx
 
 
 def mixed(image):
@@ -172,6 +173,36 @@ def vhd_write_seeds():
         yield name, data + steps
 
 
+def vhdx_seeds():
+    yield "empty", Vhdx().finish()
+    image = Vhdx(5 * MIB - 512).block(3, noise(700)).block(0, text(600)).mark(1, 2)
+    yield "blocks", image.mark(2, 3, 9 * MIB).mark(4, 1).finish()
+    yield "blocks-2m", Vhdx(7 * MIB, 21).block(2, noise(512)).block(1, text(512)).finish(3)
+    yield "sectors-4k", Vhdx(2 * MIB, sector=4096).block(1, noise(512)).finish()
+    yield "huge", Vhdx(100 << 30, 25, 4096).mark(200, 2).finish()
+    parent = [("parent_linkage", "{02020202-0202-0202-0202-020202020202}"),
+              ("relative_path", ".\\..\\b\u00e4se\U0001f4be.vhdx"),
+              ("volume_path", "\\\\?\\Volume{1}\\base.vhdx"),
+              ("absolute_win32_path", "\\\\?\\C:\\" + "x" * 150 + "\\base.vhdx"),
+              ("parent_linkage2", "{03030303-0303-0303-0303-030303030303}")]
+    for sector in 512, 4096:
+        image = Vhdx(3 * MIB, sector=sector, parent=parent).block(1, noise(512), b"\xf0\x0f\xff\x35")
+        yield f"child-{sector}", image.block(0, text(900)).finish()
+        at = image.entry(254, 254, 7, [(2 * MIB, image.sector(2 * MIB)), (4 * MIB, bytes(4096))])
+        image.entry(at % 256, 254, 8, [(4 * MIB, b"\x55" * 4096), (5 * MIB, 8192)])
+        yield f"child-log-{sector}", image.finish()
+
+    image = Vhdx().block(0, noise(512))
+    updates = [(at, image.sector(at)) for at in (0x30000, 2 * MIB, 3 * MIB)]
+    at = image.entry(5, 5, 1, updates + [(4 * MIB, 4096)])
+    at = image.entry(at, 5, 2, [(6 * MIB, text(4096))], 7 * MIB)
+    yield "log", image.finish(1)
+    image.entry(100, 100, 1 << 33, [(2 * MIB + 4096, 4096)], 9 * MIB)
+    yield "log-two-runs", image.finish()
+    image.entry(at, 6, 3, [])
+    yield "log-lost-tail", image.finish()
+
+
 def probe_seeds():
     """The first byte of a name, modulo 8, is the page of the input where that file begins."""
     def chain(*files):
@@ -218,6 +249,7 @@ def text_seeds():
 def main(out):
     for target, seeds in (("qcow2", qcow2_seeds), ("qcow2_write", qcow2_seeds), ("qcow", qcow_seeds),
                           ("vhd", vhd_seeds), ("vhd_write", vhd_write_seeds),
+                          ("vhdx", vhdx_seeds),
                           ("probe", probe_seeds), ("text", text_seeds)):
         folder = Path(out) / target
         folder.mkdir(parents=True, exist_ok=True)

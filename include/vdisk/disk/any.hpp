@@ -8,6 +8,7 @@
 #include <vdisk/format/qcow2/format.hpp>
 #include <vdisk/format/raw/format.hpp>
 #include <vdisk/format/vhd/format.hpp>
+#include <vdisk/format/vhdx/format.hpp>
 #include <vdisk/io/read.hpp>
 
 namespace vdisk {
@@ -16,7 +17,7 @@ namespace vdisk {
 template <class... Formats>
 struct FormatList {};
 
-using AllFormats = FormatList<Raw, Qcow, Qcow2, Vhd>;
+using AllFormats = FormatList<Raw, Qcow, Qcow2, Vhd, Vhdx>;
 
 /// Whether `text` names the format; some have two names.
 template <class Format>
@@ -53,7 +54,12 @@ public:
         return visit([](const auto& image) -> const S& { return image.file(); });
     }
     [[nodiscard]] const S& storage() const {
-        return visit([](const auto& image) -> const S& { return image.storage(); });
+        return visit([](const auto& image) -> const S& {
+            // Some images read through a wrapper of their own.
+            using Own = std::remove_cvref_t<decltype(image.storage())>;
+            if constexpr (std::same_as<Own, S>) return image.storage();
+            else return image.file();
+        });
     }
     Result<Extent> lookup(uint64_t at, uint64_t length) const {
         return visit([&](const auto& image) { return image.lookup(at, length); });

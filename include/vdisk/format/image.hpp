@@ -45,6 +45,20 @@ concept SurveyedMapped = Mapped<M> && requires(const M& m, uint64_t at, uint64_t
     { m.survey(at, length) } -> std::same_as<Result<Extent>>;
 };
 
+/// An answer of lookup, with holes of a sparse file as zeros: what `survey` is for most formats.
+template <Storage S>
+Result<Extent> survey_holes(const S& storage, Result<Extent> extent) {
+    if constexpr (SparseStorage<S>) {
+        if (extent && extent->kind == Kind::data) {
+            const auto hole = storage.hole(extent->at, extent->length);
+            if (!hole) return hole.error();
+            if (hole->is_hole) extent->kind = Kind::zero;
+            extent->length = hole->length;
+        }
+    }
+    return extent;
+}
+
 /// A home in the file for guest bytes. Where it is fresh, the guest cannot see it until `commit`:
 /// a cut before that loses the new bytes and space, and nothing else.
 struct Placement {

@@ -65,6 +65,12 @@ public:
         if (!bytes) return bytes.error();
         return load_be64(bytes->data());
     }
+    /// The little-endian entry at `at`.
+    Result<uint64_t> le64(uint64_t at) const {
+        const auto bytes = entries(at, metadata::entry_size);
+        if (!bytes) return bytes.error();
+        return load_le64(bytes->data());
+    }
     /// The big-endian entry of 4 bytes at `at`, a multiple of 4.
     Result<uint32_t> be32(uint64_t at) const {
         const uint64_t pair = at & ~uint64_t{7};
@@ -141,6 +147,12 @@ public:
         const auto bytes = storage_.view(at, metadata::entry_size);
         if (!bytes) return bytes.error();
         return load_be64(bytes->data());
+    }
+    Result<uint64_t> le64(uint64_t at) const {
+        if (!metadata::inside(at, storage_.size())) return uint64_t{0};
+        const auto bytes = storage_.view(at, metadata::entry_size);
+        if (!bytes) return bytes.error();
+        return load_le64(bytes->data());
     }
     Result<uint32_t> be32(uint64_t at) const {
         if (!fits(at, 4, storage_.size())) return uint32_t{0};

@@ -68,6 +68,12 @@ public:
         return load_be64(bytes->data());
     }
 
+    /// The little-endian entry at `at`.
+    Result<uint64_t> le64(uint64_t at) const {
+        const auto bytes = entries(at, metadata::entry_size);
+        if (!bytes) return bytes.error();
+        return load_le64(bytes->data());
+    }
     /// The big-endian entry of 4 bytes at `at`, a multiple of 4.
     Result<uint32_t> be32(uint64_t at) const {
         const auto bytes = entries(at & ~uint64_t{7}, metadata::entry_size);
