@@ -44,7 +44,7 @@ public:
         if (log_.length == 0) return unsupported("vhdx: an image without a log is not written");
         header_.header.file_write_guid = ids();
         header_.header.data_write_guid = ids();
-        writer_ = LogWriter(log_, ids());
+        writer_ = LogWriter(log_, ids(), header_.header.sequence_number.value());
         header_.header.log_guid = writer_.guid();
         if (Status durable = storage().flush(); !durable) return durable;
         const auto nothing = [](size_t) { return LoggedSector{}; };

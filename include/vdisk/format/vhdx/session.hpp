@@ -41,7 +41,12 @@ public:
     static constexpr size_t max_sectors = 126;
 
     LogWriter() = default;
-    LogWriter(const Log& log, const Guid& guid) : log_(log) { log_.guid = guid; }
+    /// `session` grows from one open to the next: entries of earlier ones have lower numbers, and
+    /// never follow on new ones, even where a source of ids repeats itself.
+    LogWriter(const Log& log, const Guid& guid, uint64_t session)
+        : log_(log), sequence_((session & 0xFFFFFFFFFFF) << 20) {
+        log_.guid = guid;
+    }
 
     [[nodiscard]] const Guid& guid() const { return log_.guid; }
 

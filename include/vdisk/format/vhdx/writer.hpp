@@ -34,7 +34,14 @@ public:
         : Base(std::move(other)),
           ids_(std::move(other.ids_)),
           open_(std::exchange(other.open_, false)) {}
-    Writer& operator=(Writer&&) = delete;
+    Writer& operator=(Writer&& other) noexcept {
+        if (this == &other) return *this;
+        if (open_) static_cast<void>(close());
+        Base::operator=(std::move(other));
+        ids_ = std::move(other.ids_);
+        open_ = std::exchange(other.open_, false);
+        return *this;
+    }
     /// Closes the image as `close` does, as far as that goes; what fails is found at the next open.
     ~Writer() {
         if (open_) static_cast<void>(close());
