@@ -60,7 +60,10 @@ Result<FoundHeader> find_header(const S& storage) {
     const uint64_t a = first->header.sequence_number.value();
     const uint64_t b = second->header.sequence_number.value();
     if (a != b) return a > b ? first : second;
-    if (std::memcmp(&first->header, &second->header, sizeof(Header)) == 0) return first;
+    // Not their checksums, which have reserved bytes in them.
+    Header left = first->header, right = second->header;
+    left.checksum = right.checksum = {};
+    if (std::memcmp(&left, &right, sizeof(Header)) == 0) return first;
     return corrupt("vhdx: two headers that differ have one sequence number", {a, first->at + 8});
 }
 
@@ -80,7 +83,7 @@ inline Result<Log> check(const FoundHeader& found, uint64_t file_size) {
     if (h.version.value() != 1) {
         return unsupported("vhdx: version is not 1", {h.version.value(), found.at + 66});
     }
-    if (log.guid.is_nil() && log.length == 0) return log;
+    if (log.guid.is_nil() && log.length == 0) return Log{};
     if (h.log_version.value() != 0 && !log.guid.is_nil()) {
         return unsupported("vhdx: log version is not 0", {h.log_version.value(), found.at + 64});
     }

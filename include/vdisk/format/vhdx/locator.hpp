@@ -16,13 +16,14 @@ namespace locator {
 inline constexpr std::array<std::string_view, 3> path_keys = {"relative_path", "volume_path",
                                                               "absolute_win32_path"};
 
-// A value as UTF-8; read in pieces that end between code points.
+// A value as UTF-8, up to a NUL; read in pieces that end between code points.
 template <Storage S>
 Result<std::string_view> load_text(const S& storage, uint64_t at, uint64_t length,
                                    std::span<char> out) {
     std::array<byte, 256> units;
     size_t used = 0;
-    while (length > 0) {
+    bool ends = false;
+    while (length > 0 && !ends) {
         const MutBytes all(units);
         MutBytes piece = all.first(length < all.size() ? static_cast<size_t>(length) : all.size());
         if (const Status read = storage.read(at, piece); !read) return read.error();
@@ -32,13 +33,30 @@ Result<std::string_view> load_text(const S& storage, uint64_t at, uint64_t lengt
         }
         const auto part = utf8_from_utf16(piece, ByteOrder::little, out.subspan(used));
         if (!part) return part;
-        if (part->size() == 0)
-            return corrupt("vhdx: parent locator holds a NUL", {Error::none, at});
+        for (size_t i = 0; i < piece.size(); i += 2) {
+            ends |= utf16::load(piece.data() + i, ByteOrder::little) == 0;
+        }
         used += part->size();
         at += piece.size();
         length -= piece.size();
     }
     return std::string_view(out.data(), used);
+}
+
+// A path with slashes, without what Windows puts before long ones. May change `text`.
+inline std::string_view plain_path(std::span<char> text) {
+    for (char& c : text) {
+        if (c == '\\') c = '/';
+    }
+    std::string_view path(text.data(), text.size());
+    if (path.starts_with("//?/UNC/")) {
+        text[6] = '/';
+        path.remove_prefix(6);
+    } else if (path.starts_with("//?/") && path.size() > 5 && path[5] == ':') {
+        path.remove_prefix(4);
+    }
+    while (path.starts_with("./")) path.remove_prefix(2);
+    return path;
 }
 
 template <Storage S>
@@ -127,25 +145,26 @@ Result<std::string_view> locator_value(const S& storage, const Layout& layout, s
     return out;
 }
 
-/// The choice-th name of the parent, as UTF-8 with slashes. Errc::not_found after the last.
+/// The choice-th name of the parent, as UTF-8 with slashes. One that cannot be read is left out; if
+/// that leaves none, the first error is told. Errc::not_found after the last.
 template <Storage S>
 Result<std::string_view> parent_name(const S& storage, const Layout& layout, unsigned choice,
                                      std::span<char> out) {
+    Result<std::string_view> none = fail(Errc::not_found, "vhdx: the image names no other parent");
+    bool has_any = false;
     for (const std::string_view key : locator::path_keys) {
         const auto value = locator_value(storage, layout, key, out);
-        if (!value && value.error().code == Errc::not_found) continue;
-        if (!value || choice-- > 0) {
-            if (!value) return value;
+        if (!value) {
+            if (!has_any && none.error().code == Errc::not_found) none = value;
             continue;
         }
-        for (char& c : out.first(value->size())) {
-            if (c == '\\') c = '/';
-        }
-        std::string_view path(out.data(), value->size());
-        while (path.starts_with("./")) path.remove_prefix(2);
-        return path;
+        const std::string_view path = locator::plain_path(out.first(value->size()));
+        if (path.empty()) continue;
+        if (choice-- == 0) return path;
+        has_any = true;
     }
-    return fail(Errc::not_found, "vhdx: the image names no other parent");
+    if (has_any) none = fail(Errc::not_found, "vhdx: the image names no other parent");
+    return none;
 }
 
 /// Whether the parent locator means an image that was last written as `data_write_guid` says.

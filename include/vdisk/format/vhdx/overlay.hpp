@@ -6,15 +6,16 @@
 
 namespace vdisk::vhdx {
 
-/// More than so many bytes of updates are not held in memory: such a log has to be replayed.
-inline constexpr uint64_t max_overlay_bytes = 64 << 20;
+/// More updates than so many, 64 MiB of data, are not held in memory: such a log has to be
+/// replayed.
+inline constexpr uint64_t max_updates = 16384;
 
 namespace overlay {
 
+/// Later ones hide earlier ones.
 struct Patch {
     uint64_t at;
     uint64_t length;
-    uint64_t order;    ///< later ones hide earlier ones
     const byte* data;  ///< log_sector bytes; nullptr: zeros
 };
 
@@ -41,7 +42,9 @@ public:
         const uint64_t stored = base_.size();
         const uint64_t rest = at < stored ? stored - at : 0;
         const size_t inside = rest < out.size() ? static_cast<size_t>(rest) : out.size();
-        if (Status got = base_.read(at, out.first(inside)); !got) return got;
+        if (inside > 0) {
+            if (Status got = base_.read(at, out.first(inside)); !got) return got;
+        }
         std::memset(out.data() + inside, 0, out.size() - inside);
         for (const overlay::Patch& patch : patches_) lay(patch, at, out);
         return {};
@@ -53,13 +56,16 @@ public:
         for (size_t i = patches_.size(); i-- > 0;) {
             const overlay::Patch& patch = patches_[i];
             if (!overlaps(at, length, patch.at, patch.length)) continue;
-            static constexpr std::array<byte, log_sector> zeros{};
             const uint64_t skip = (at - patch.at) & (log_sector - 1);
             if (at < patch.at || !fits(skip, length, log_sector)) {
                 return invalid("vhdx: view across the edge of a logged sector");
             }
             const Bytes sector(patch.data == nullptr ? zeros.data() : patch.data, log_sector);
             return sector.subspan(static_cast<size_t>(skip), static_cast<size_t>(length));
+        }
+        // What the replay adds.
+        if (at >= base_.size() && length <= log_sector && fits(at, length, size())) {
+            return Bytes(zeros).first(static_cast<size_t>(length));
         }
         return base_.view(at, length);
     }
@@ -70,6 +76,8 @@ public:
     }
 
 private:
+    static constexpr std::array<byte, log_sector> zeros{};
+
     static void lay(const overlay::Patch& patch, uint64_t at, MutBytes out) {
         if (!overlaps(at, out.size(), patch.at, patch.length)) return;
         const uint64_t from = at > patch.at ? at : patch.at;
@@ -95,11 +103,13 @@ public:
     template <Storage S>
     Status load(const S& storage, const Log& log, const ActiveLog& active) {
         active_ = active;
-        uint64_t data = 0;
+        const uint64_t stored = storage.size();
+        grows_ = active.last_file_offset > stored && !is_aligned(stored, log_sector_bits);
+        uint64_t data = grows_ ? log_sector : 0;
+        count_ = grows_ ? 1 : 0;
         Status counted = each_update(storage, log, active, [&](const Update& update) -> Status {
-            ++count_;
             data += update.is_zero ? 0 : log_sector;
-            if (data <= max_overlay_bytes) return {};
+            if (++count_ <= max_updates) return {};
             return fail(Errc::limit, "vhdx: log is too large to be read without replaying it");
         });
         if (!counted) return counted;
@@ -109,8 +119,20 @@ public:
         if (!bytes) return bytes.error();
         size_t n = 0;
         byte* to = bytes->data();
+        const auto keep = [&](const overlay::Patch& patch) {
+            std::memcpy(patches_.bytes().data() + n++ * sizeof patch, &patch, sizeof patch);
+        };
+        if (grows_) {
+            // So that no sector that is lent has an end of its own.
+            const uint64_t at = align_down(stored, log_sector_bits);
+            const auto length = static_cast<size_t>(stored - at);
+            if (Status got = storage.read(at, MutBytes(to, length)); !got) return got;
+            std::memset(to + length, 0, log_sector - length);
+            keep({at, log_sector, to});
+            to += log_sector;
+        }
         return each_update(storage, log, active, [&](const Update& update) -> Status {
-            overlay::Patch patch{update.at, update.length, n, nullptr};
+            overlay::Patch patch{update.at, update.length, nullptr};
             if (!update.is_zero) {
                 if (Status got = load_update(storage, log, update, MutBytes(to, log_sector));
                     !got) {
@@ -119,7 +141,7 @@ public:
                 patch.data = to;
                 to += log_sector;
             }
-            std::memcpy(patches_.bytes().data() + n++ * sizeof patch, &patch, sizeof patch);
+            keep(patch);
             return {};
         });
     }
@@ -132,12 +154,13 @@ public:
     }
 
     [[nodiscard]] const ActiveLog& active() const { return active_; }
-    [[nodiscard]] size_t updates() const { return count_; }
+    [[nodiscard]] size_t updates() const { return count_ - (grows_ ? 1 : 0); }
 
 private:
     Buffer<A> patches_;
     Buffer<A> data_;
-    size_t count_ = 0;
+    size_t count_ = 0;    ///< of the patches
+    bool grows_ = false;  ///< the first of them is the last sector of the file as it is
     ActiveLog active_;
 };
 
