@@ -1,64 +1,34 @@
 // SPDX-License-Identifier: BSL-1.0
-// Power cuts under a VHD image: workloads, and the judge of the states they leave.
+// Power cuts under a VHD image.
 #pragma once
 
-#include "support/cut.hpp"
+#include "support/cut_image.hpp"
 #include "support/vhd_work.hpp"
 
 namespace vdisk::test {
 
-/// An image to begin with, and what a guest then does to it.
-struct VhdCutWork {
-    File start;
-    ParentDisk below;
-    std::vector<Op> ops;
-    CacheShape cache;
-    CutOptions options{.exhaustive = 8, .random = 96, .pairs = 10, .seed = 1};
-};
+/// What CutImage asks of VHD.
+struct VhdSubject {
+    template <class S, class T = StagedMetadata<S, Heap>>
+    using Writer = VhdWriter<S, T>;
+    static constexpr uint64_t recoveries = 64;  ///< one state of so many is cut again
 
-/// One run of a workload, and the judge of its states. `S` records, `Tables` is how tables are
-/// written: tests plant their faults there.
-template <class S = PowerCutStorage, class Tables = StagedMetadata<S, Heap>>
-class CutVhd {
-    using Recorded = VhdWriter<S, Tables>;
-
-public:
-    explicit CutVhd(const VhdCutWork& work)
-        : work_(work), file_(work.start), journal_(value_of(read_vhd(work.start, work.below))) {}
-
-    /// Works, recording.
-    Status record() {
-        S storage(log_, file_);
-        std::optional<Recorded> writer;
-        File model = journal_.now();
-        for (const Op& op : work_.ops) {
-            if (!writer) {
-                auto opened = Recorded::open(storage, {.cache = work_.cache});
-                if (!opened) return opened.error();
-                writer.emplace(*std::move(opened));
-            }
-            journal_.begin(log_.events.size());
-            if (Status done = perform(*writer, op, model, work_.below); !done) return done;
-            journal_.end(model);
-            const bool reopens = op.kind == Op::Kind::reopen;
-            if (op.kind == Op::Kind::flush || reopens) journal_.flushed(log_.events.size());
-            if (reopens) writer.reset();
-        }
-        return {};
+    template <class S, class T = StagedMetadata<S, Heap>>
+    static Result<Writer<S, T>> open(S storage, CacheShape cache) {
+        return Writer<S, T>::open(std::move(storage), {.cache = cache});
+    }
+    static Result<File> read(const File& file, ParentDisk below) { return read_vhd(file, below); }
+    template <class S>
+    static Status recover(S& storage) {
+        return vhd::recover(storage, Heap{});
+    }
+    static Status judge(const File& file) {
+        if (Status ends = ends_with_footer(file); !ends) return ends;
+        return at_most_leaks_in_vhd(file);
     }
 
-    /// Judges every state.
-    Status replay(CutTally& tally) {
-        CutReplay replay(log_, work_.options);
-        return replay.run([&](const CutState& state) -> Status {
-            tally.add(state.hash);
-            return judge(state);
-        });
-    }
-
-private:
     // Behind what is linked there is a footer at all times, though the file may be longer.
-    [[nodiscard]] static Status ends_with_footer(const File& file) {
+    static Status ends_with_footer(const File& file) {
         const MemoryStorage storage(file);
         const auto image = vhd::open_closed(storage, Heap{});
         if (!image) return image.error();
@@ -70,66 +40,6 @@ private:
         const bool right = vhd::has_cookie(*footer) && vhd::footer::checksum_right(*footer);
         return right ? Status{} : Status(corrupt("judge: no footer behind the last block"));
     }
-
-    // The disk, if the image opens as it is and is damaged by nothing but leaks once recovered.
-    [[nodiscard]] Result<File> sound(const File& file) const {
-        const auto seen = read_vhd(file, work_.below);
-        if (!seen) return seen;
-        if (Status ends = ends_with_footer(file); !ends) return ends.error();
-        if (Status leaks = at_most_leaks_in_vhd(file); !leaks) return leaks.error();
-        return seen;
-    }
-
-    Status judge(const CutState& state) const {
-        const File& file = state.files[0];
-        const auto seen = sound(file);
-        if (!seen) return seen.error();
-        if (Status legal = journal_.judge(state.events, *seen); !legal) return legal;
-        GrowableMemory memory(file);
-        File model = *seen;
-        const Op op = after(*seen, state.hash);
-        if (Status done = go_on(Borrowed(memory), op, model); !done) return done;
-        const auto again = sound(bytes_of(memory));
-        if (!again) return again.error();
-        if (*again != model) return corrupt("judge: written after, read wrong");
-        return state.hash % 64 == 0 ? cut_recovery(file, *seen, op) : Status{};
-    }
-
-    // What a guest does after the power is back.
-    [[nodiscard]] static Op after(const File& disk, uint64_t hash) {
-        const uint64_t at = hash / 7 % (disk.size() / sector) * sector;
-        return Op::write(at, std::min<uint64_t>(disk.size() - at, 3 * sector), 200);
-    }
-
-    template <class Handle>
-    Status go_on(Handle storage, const Op& op, File& model) const {
-        if (Status recovered = vhd::recover(storage, Heap{}); !recovered) return recovered;
-        auto writer = VhdWriter<Handle>::open(storage, {.cache = {9, 3}});
-        if (!writer) return writer.error();
-        if (Status done = perform(*writer, op, model, work_.below); !done) return done;
-        return writer->flush();
-    }
-
-    // The power goes a second time while that happens.
-    Status cut_recovery(const File& file, const File& seen, const Op& op) const {
-        CutLog log;
-        File now = file;
-        File model = seen;
-        GuestJournal journal(seen);
-        if (Status done = go_on(PowerCutStorage(log, now), op, model); !done) return done;
-        journal.end(model);
-        journal.flushed(log.events.size());
-        CutReplay replay(log, {.exhaustive = 6, .random = 16, .pairs = 4, .seed = seen.size()});
-        return replay.run([&](const CutState& state) -> Status {
-            const auto again = sound(state.files[0]);
-            return again ? journal.judge(state.events, *again) : Status(again.error());
-        });
-    }
-
-    const VhdCutWork& work_;
-    CutLog log_;
-    File file_;
-    GuestJournal journal_;
 };
 
 /// A kind of workload: cases are made of it by seed.
@@ -160,9 +70,9 @@ inline std::vector<VhdCutKind> vhd_cut_kinds() {
 }
 
 /// Case number `seed` of a kind.
-inline VhdCutWork make_cut(const VhdCutKind& kind, uint64_t seed) {
+inline ImageCutWork make_cut(const VhdCutKind& kind, uint64_t seed) {
     constexpr CacheShape caches[] = {{9, 0}, {9, 2}, {12, 8}};
-    VhdCutWork work;
+    ImageCutWork work;
     work.below.exists = kind.options.type == vhd::Type::differencing;
     work.cache = caches[seed % 3];
     work.options.seed = seed;
@@ -186,10 +96,8 @@ inline VhdCutWork make_cut(const VhdCutKind& kind, uint64_t seed) {
 
 /// Runs and judges one workload.
 template <class S = PowerCutStorage, class Tables = StagedMetadata<S, Heap>>
-Status cut(const VhdCutWork& work, CutTally& tally) {
-    CutVhd<S, Tables> subject(work);
-    if (Status recorded = subject.record(); !recorded) return recorded;
-    return subject.replay(tally);
+Status cut(const ImageCutWork& work, CutTally& tally) {
+    return cut_image<VhdSubject, S, Tables>(work, tally);
 }
 
 }  // namespace vdisk::test

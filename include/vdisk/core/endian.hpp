@@ -40,7 +40,13 @@ using le64 = boost::endian::little_uint64_buf_t;
     return uint64_t(load_le32(p + 4)) << 32 | load_le32(p);
 }
 
-/// The counterparts of load_be, for table entries.
+/// The counterparts of load_le and load_be, for table entries.
+constexpr void store_le32(byte* p, uint32_t value) {
+    for (int i = 0; i < 4; ++i, value >>= 8) p[i] = static_cast<byte>(value & 0xFF);
+}
+constexpr void store_le64(byte* p, uint64_t value) {
+    for (int i = 0; i < 8; ++i, value >>= 8) p[i] = static_cast<byte>(value & 0xFF);
+}
 constexpr void store_be32(byte* p, uint32_t value) {
     for (int i = 3; i >= 0; --i, value >>= 8) p[i] = static_cast<byte>(value & 0xFF);
 }

@@ -7,28 +7,6 @@
 
 namespace vdisk {
 
-/// A format whose images are only read says so: `static constexpr bool read_only = true`.
-template <class Format>
-concept ReadOnlyFormat = requires { requires Format::read_only; };
-
-namespace any {
-
-/// The formats of a list that are written.
-template <class List, class... Taken>
-struct Written;
-template <class... Taken>
-struct Written<FormatList<>, Taken...> {
-    template <class S, class A, class C>
-    using Writers = AnyOf<S, typename Taken::template Writer<S, A, C>...>;
-};
-template <class Format, class... Rest, class... Taken>
-struct Written<FormatList<Format, Rest...>, Taken...>
-    : Written<FormatList<Rest...>, Taken..., Format> {};
-template <ReadOnlyFormat Format, class... Rest, class... Taken>
-struct Written<FormatList<Format, Rest...>, Taken...> : Written<FormatList<Rest...>, Taken...> {};
-
-}  // namespace any
-
 template <class List, WritableStorage S, Allocation A, Codec C>
 class AnyWriter;
 
@@ -36,8 +14,8 @@ class AnyWriter;
 /// `discard` dispatch once per request, not once per block.
 template <class... Formats, WritableStorage S, Allocation A, Codec C>
 class AnyWriter<FormatList<Formats...>, S, A, C>
-    : public any::Written<FormatList<Formats...>>::template Writers<S, A, C> {
-    using Base = typename any::Written<FormatList<Formats...>>::template Writers<S, A, C>;
+    : public AnyOf<S, typename Formats::template Writer<S, A, C>...> {
+    using Base = AnyOf<S, typename Formats::template Writer<S, A, C>...>;
 
 public:
     using List = FormatList<Formats...>;
@@ -49,14 +27,10 @@ public:
         Result<AnyWriter> opened = fail(Errc::not_found, "open: unknown format name");
         const auto attempt = [&]<class Format>(std::type_identity<Format>) {
             if (!is_named<Format>(format)) return false;
-            if constexpr (ReadOnlyFormat<Format>) {
-                opened = fail(Errc::read_only, "open: images of this format are only read");
-            } else {
-                auto writer = Format::open_writer(std::move(storage), options,
-                                                  std::move(allocation), std::move(codec));
-                if (writer) opened = AnyWriter(Format::name, *std::move(writer));
-                else opened = writer.error();
-            }
+            auto writer = Format::open_writer(std::move(storage), options, std::move(allocation),
+                                              std::move(codec));
+            if (writer) opened = AnyWriter(Format::name, *std::move(writer));
+            else opened = writer.error();
             return true;
         };
         static_cast<void>((attempt(std::type_identity<Formats>{}) || ...));

@@ -80,6 +80,14 @@ public:
         return load_be32(bytes->data() + (at & 4));
     }
 
+    /// Table bytes were changed in the storage by somebody else; they lie in one page.
+    void changed(uint64_t at, Bytes bytes) {
+        const size_t index = pages_.find(at >> pages_.page_bits());
+        if (index == pages_.none) return;
+        const size_t offset = static_cast<size_t>(at & (pages_.page_size() - 1));
+        std::memcpy(pages_.frame(index) + offset, bytes.data(), bytes.size());
+    }
+
 private:
     Metadata(S storage, metadata::Pages<A> pages)
         : storage_(std::move(storage)), pages_(std::move(pages)) {}
@@ -160,6 +168,8 @@ public:
         if (!bytes) return bytes.error();
         return load_be32(bytes->data());
     }
+
+    void changed(uint64_t /*at*/, Bytes /*bytes*/) {}
 
 private:
     explicit Metadata(S storage) : storage_(std::move(storage)) {}

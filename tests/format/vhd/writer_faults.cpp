@@ -15,7 +15,7 @@ using namespace vdisk::test;
 namespace {
 
 // Opens, has no damage but leaks; what the guest sees.
-File sound(const VhdCutWork& work, const File& file) {
+File sound(const ImageCutWork& work, const File& file) {
     REQUIRE(at_most_leaks_in_vhd(file));
     return value_of(read_vhd(file, work.below));
 }
@@ -23,7 +23,8 @@ File sound(const VhdCutWork& work, const File& file) {
 // Works until something fails, looks at what is left, heals the storage and works on. `wrap` makes
 // the storage of a good one, `arm` makes it fail, `heal` mends it. The error, if there was one.
 template <class S, class Wrap, class Arm, class Heal>
-Status fail_and_go_on(const VhdCutWork& work, const Wrap& wrap, const Arm& arm, const Heal& heal) {
+Status fail_and_go_on(const ImageCutWork& work, const Wrap& wrap, const Arm& arm,
+                      const Heal& heal) {
     GrowableMemory memory(work.start);
     auto writer = VhdWriter<S>::open(wrap(Borrowed(memory)), {.cache = work.cache});
     REQUIRE(writer);
@@ -58,7 +59,7 @@ TEST_CASE("vhd: an I/O error at any call of any work loses nothing that was flus
     uint64_t faults = 0;
     for (const VhdCutKind& kind : vhd_cut_kinds()) {
         for (uint64_t seed = 1; seed <= 4; ++seed) {
-            VhdCutWork work = make_cut(kind, seed);
+            ImageCutWork work = make_cut(kind, seed);
             work.ops = without_reopening(work.ops);
             const Remains remains = seed % 2 == 0 ? Remains::torn : Remains::nothing;
             bool fired = true;
@@ -87,7 +88,7 @@ TEST_CASE("vhd: a full disk loses nothing that was flushed", "[vhd][write][fault
     uint64_t full = 0;
     for (const VhdCutKind& kind : vhd_cut_kinds()) {
         for (uint64_t seed = 1; seed <= 4; ++seed) {
-            VhdCutWork work = make_cut(kind, seed);
+            ImageCutWork work = make_cut(kind, seed);
             work.ops = without_reopening(work.ops);
             bool failed = true;
             for (uint64_t room = 0; failed; room += 3 * sector) {

@@ -9,26 +9,11 @@
 using namespace vdisk;
 using namespace vdisk::test;
 
-namespace {
-
-template <class Run>
-std::vector<std::pair<const VhdCutKind*, Status>> all_cases(const std::vector<VhdCutKind>& kinds,
-                                                            uint64_t seeds, const Run& run) {
-    std::vector<std::pair<const VhdCutKind*, Status>> out(kinds.size() * seeds);
-    in_parallel(out.size(), [&](size_t i) {
-        const VhdCutKind& kind = kinds[i / seeds];
-        out[i] = {&kind, run(make_cut(kind, 1 + i % seeds))};
-    });
-    return out;
-}
-
-}  // namespace
-
 TEST_CASE("vhd: no power cut damages an image that is written", "[vhd][write][power_cut]") {
     const auto kinds = vhd_cut_kinds();
     CutTally tally;
     const auto verdicts =
-        all_cases(kinds, 30, [&](const VhdCutWork& work) { return cut(work, tally); });
+        all_cases(kinds, 30, [&](const ImageCutWork& work) { return cut(work, tally); });
     for (const auto& [kind, verdict] : verdicts) {
         CAPTURE(kind->name, verdict.error().what, verdict.error().value);
         CHECK(verdict);
@@ -122,7 +107,7 @@ TEST_CASE("vhd: every planted fault of order is found", "[vhd][write][power_cut]
     const auto kinds = vhd_cut_kinds();
     CutTally tally;
     const auto seek = [&](Plant plant) {
-        const auto verdicts = all_cases(kinds, 6, [&](const VhdCutWork& work) {
+        const auto verdicts = all_cases(kinds, 6, [&](const ImageCutWork& work) {
             planted = plant;
             const Status verdict = cut<ForgetfulStorage, WrongTables>(work, tally);
             planted = Plant::none;

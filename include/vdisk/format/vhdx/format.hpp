@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSL-1.0
-// VHDX, as a name for open<> and for lists of formats. It is read, and not written yet.
+// VHDX, as a name for open<> and for lists of formats. New ids come from the system.
 #pragma once
 
 #include <vdisk/codec/concepts.hpp>
-#include <vdisk/format/vhdx/image.hpp>
+#include <vdisk/format/vhdx/writer.hpp>
+#include <vdisk/storage/system_ids.hpp>
 
 namespace vdisk {
 
 struct Vhdx {
     static constexpr std::string_view name = "vhdx";
-    static constexpr bool read_only = true;
 
     template <Storage S, Allocation A, Codec C>
     using Image = vhdx::Image<S, A>;
@@ -17,6 +17,16 @@ struct Vhdx {
     template <Storage S, Allocation A, Codec C>
     static Result<Image<S, A, C>> open(S storage, OpenOptions options, A allocation, C /*codec*/) {
         return vhdx::Image<S, A>::open(std::move(storage), options, std::move(allocation));
+    }
+
+    template <WritableStorage S, Allocation A, Codec C>
+    using Writer = vhdx::Writer<S, A, SystemIds>;
+
+    template <WritableStorage S, Allocation A, Codec C>
+    static Result<Writer<S, A, C>> open_writer(S storage, OpenOptions options, A allocation,
+                                               C /*codec*/) {
+        return Writer<S, A, C>::open(std::move(storage), options, std::move(allocation),
+                                     SystemIds{});
     }
 
     /// True if the file claims to be VHDX: its identifier. Open it to learn whether it is.

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSL-1.0
+// Tables that change through the log: changed sectors wait in memory, and all of them come to the
+// file in one entry, or none.
+#pragma once
+
+#include <vdisk/format/vhdx/session.hpp>
+#include <vdisk/metadata/metadata.hpp>
+
+namespace vdisk::vhdx {
+
+/// As StagedMetadata, for VHDX. One thread at a time. Call `start` before the first change.
+template <WritableStorage S, Allocation A>
+class LoggedTables {
+public:
+    static constexpr bool in_place = false;
+
+    static Result<LoggedTables> make(S storage, CacheShape shape, A allocation) {
+        const size_t frames = size_t{1} << shape.count_bits;
+        auto base = Paged::make(Unviewed{std::move(storage)}, shape, allocation);
+        if (!base) return base.error();
+        LoggedTables made(*std::move(base), std::move(allocation));
+        made.capacity_ = frames < 8                        ? 8
+                         : frames > LogWriter::max_sectors ? LogWriter::max_sectors
+                                                           : frames;
+        auto memory = made.sectors_.reserve(made.capacity_ << log_sector_bits);
+        if (!memory) return memory.error();
+        return made;
+    }
+
+    [[nodiscard]] const S& storage() const { return base_.storage(); }
+    [[nodiscard]] S& storage() { return base_.storage(); }
+
+    /// The file as it is on the medium: what was found when it was opened.
+    void use(const FoundHeader& header, const Log& log) {
+        header_ = header;
+        log_ = log;
+    }
+
+    /// Begins the session, once: new ids in the headers, and a log whose first entry says nothing,
+    /// so that a header never names a log without one.
+    template <IdSource I>
+    Status start(I& ids) {
+        if (started_) return {};
+        if (log_.length == 0) return unsupported("vhdx: an image without a log is not written");
+        header_.header.file_write_guid = ids();
+        header_.header.data_write_guid = ids();
+        writer_ = LogWriter(log_, ids(), header_.header.sequence_number.value());
+        header_.header.log_guid = writer_.guid();
+        if (Status durable = storage().flush(); !durable) return durable;
+        const auto nothing = [](size_t) { return LoggedSector{}; };
+        Status put = writer_.put(storage(), 0, nothing, storage().size());
+        if (put) put = storage().flush();
+        if (put) put = put_header(storage(), header_);
+        if (put) started_ = true;
+        return put;
+    }
+    [[nodiscard]] bool is_started() const { return started_; }
+    [[nodiscard]] const Guid& data_write_guid() const { return header_.header.data_write_guid; }
+
+    /// As Metadata::entries; sees changes that are not flushed yet.
+    Result<Bytes> entries(uint64_t at, uint64_t length) const {
+        const uint64_t rest = log_sector - (at & (log_sector - 1));
+        if (length > rest) length = rest;
+        const size_t index = find(at >> log_sector_bits);
+        if (index == none) return base_.entries(at, length);
+        return Bytes(sector(index))
+            .subspan(static_cast<size_t>(at & (log_sector - 1)), static_cast<size_t>(length));
+    }
+    Result<uint64_t> le64(uint64_t at) const {
+        const auto bytes = entries(at, 8);
+        if (!bytes) return bytes.error();
+        return load_le64(bytes->data());
+    }
+
+    /// Makes sure that the next `count` sectors to be changed come to the file in one entry, with
+    /// those that wait.
+    Status reserve(size_t count) {
+        if (count > capacity_) return fail(Errc::no_memory, "vhdx: table cache is too small");
+        return used_ + count <= capacity_ ? Status{} : write_back();
+    }
+
+    /// Changes table bytes inside one sector; they must lie inside the file.
+    Status put(uint64_t at, Bytes in) {
+        if (!fits(at, in.size(), storage().size())) return invalid("metadata: write past the end");
+        const auto index = change(at >> log_sector_bits);
+        if (!index) return index.error();
+        std::memcpy(sector(*index).data() + (at & (log_sector - 1)), in.data(), in.size());
+        return {};
+    }
+    Status put_le64(uint64_t at, uint64_t value) {
+        std::array<byte, 8> bytes{};
+        store_le64(bytes.data(), value);
+        return put(at, bytes);
+    }
+
+    /// Guest data was written to the storage since the last flush.
+    void wrote_data() { pending_ = true; }
+
+    /// When it succeeds, all data and all changes are durable: in place, or in the log.
+    Status flush() {
+        if (Status written = write_back(); !written) return written;
+        return barrier();
+    }
+
+    /// Ends the session: everything is in its place, and the log is empty.
+    Status finish() {
+        if (!started_) return {};
+        if (Status flushed = flush(); !flushed) return flushed;
+        header_.header.log_guid = Guid{};
+        Status put = put_header(storage(), header_);
+        if (put) started_ = false;
+        return put;
+    }
+
+private:
+    /// A storage whose bytes are not lent: what is read is a copy that changes.
+    struct Unviewed : S {
+        using S::S;
+        explicit Unviewed(S storage) : S(std::move(storage)) {}
+        Result<Bytes> view(uint64_t, uint64_t) const = delete;
+    };
+    using Paged = Metadata<Unviewed, A>;
+    static constexpr size_t none = ~size_t{0};
+
+    LoggedTables(Paged base, A allocation)
+        : base_(std::move(base)), sectors_(std::move(allocation)) {}
+
+    [[nodiscard]] MutBytes sector(size_t index) const {
+        return sectors_.bytes().subspan(index << log_sector_bits, log_sector);
+    }
+    [[nodiscard]] size_t find(uint64_t number) const {
+        for (size_t i = 0; i < used_; ++i) {
+            if (numbers_[i] == number) return i;
+        }
+        return none;
+    }
+
+    Result<size_t> change(uint64_t number) {
+        const size_t known = find(number);
+        if (known != none) return known;
+        if (used_ == capacity_) {
+            if (Status written = write_back(); !written) return written.error();
+        }
+        const MutBytes to = sector(used_);
+        if (Status got = storage().read(number << log_sector_bits, to); !got) return got.error();
+        numbers_[used_] = number;
+        return used_++;
+    }
+
+    // The changes that wait: data before them, the log, then their places. These are durable at the
+    // latest before the next entry takes the place of this one.
+    Status write_back() {
+        if (used_ == 0) return {};
+        if (Status durable = barrier(); !durable) return durable;
+        const auto logged = [this](size_t i) {
+            return LoggedSector{numbers_[i] << log_sector_bits, sector(i)};
+        };
+        pending_ = true;
+        Status put = writer_.put(storage(), used_, logged, storage().size());
+        if (put) put = storage().flush();
+        for (size_t i = 0; put && i < used_; ++i) {
+            put = storage().write(numbers_[i] << log_sector_bits, sector(i));
+            if (put) base_.changed(numbers_[i] << log_sector_bits, sector(i));
+        }
+        if (put) used_ = 0;
+        return put;
+    }
+
+    Status barrier() {
+        if (!pending_) return {};
+        if (Status flushed = storage().flush(); !flushed) return flushed;
+        pending_ = false;
+        return {};
+    }
+
+    Paged base_;
+    Buffer<A> sectors_;  ///< the changed ones
+    std::array<uint64_t, LogWriter::max_sectors> numbers_{};
+    size_t used_ = 0;
+    size_t capacity_ = 0;
+    FoundHeader header_{};
+    Log log_;
+    LogWriter writer_;
+    bool started_ = false;
+    bool pending_ = false;
+};
+
+}  // namespace vdisk::vhdx
