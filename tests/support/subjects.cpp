@@ -3,7 +3,6 @@
 
 #include "support/bytes.hpp"
 #include "support/vhd_builder.hpp"
-#include "support/vhdx_builder.hpp"
 
 namespace vdisk::test {
 
@@ -59,32 +58,11 @@ Built vhd(uint64_t count, unsigned block_bits, VhdSpec spec = {}) {
     return build(spec);
 }
 
-// Ends inside a block.
-BuiltVhdx vhdx(uint64_t count, VhdxSpec spec = {}) {
-    spec.size = (count << spec.block_bits) - (3u << spec.sector_bits);
-    spec.blocks = vhdx_mixture(count, spec.block_bits + spec.sector_bits, spec.has_parent);
-    return build(spec);
-}
-
-// A log that was not replayed has the metadata, the BAT, a bitmap and some sectors of a block.
-BuiltVhdx logged_vhdx() {
-    BuiltVhdx image = vhdx(3, {.has_parent = true, .locator = {{u"parent_linkage", u"{}"}}});
-    const uint64_t block = image.block_at.begin()->second;
-    image.file = with_log(
-        image,
-        {0x30000, 0x40000, image.metadata_at, image.metadata_at + 0x10000, image.bat_at,
-         image.bitmap_entry_at.at(0) / 4096 * 4096, image.bitmap_at.at(0), block, block + 0x5000},
-        253);
-    return image;
-}
-
 }  // namespace
 
 const std::vector<Subject>& subjects() {
     const Qcow2Spec v2 = {.version = 2}, extended = {.extended_l2 = true};
     const VhdSpec child = {.type = 4, .gap_at_front = 3, .gap_at_table = 1, .more_entries = 9};
-    const VhdxSpec vhdx_child = {.has_parent = true, .is_odd = true};
-    const VhdxSpec large_sectors = {.block_bits = 21, .sector_bits = 12, .has_parent = true};
     static const std::vector<Subject> all = {
         {"raw", "raw", raw(300 * sector)},
         {"qcow", "qcow", qcow(90, 12, 6, {data})},
@@ -101,12 +79,6 @@ const std::vector<Subject>& subjects() {
         {"vhd, 4 MiB, two sectors of bitmap", "vhd", vhd(1, 22)},
         {"vhd, differencing, 4 KiB", "vhd", vhd(120, 12, child)},
         {"vhd, differencing, 512 KiB", "vhd", vhd(5, 19, child)},
-        {"vhdx, 1 MiB", "vhdx", vhdx(4)},
-        {"vhdx, 2 MiB, sectors of 4096 bytes", "vhdx",
-         vhdx(2, {.block_bits = 21, .sector_bits = 12})},
-        {"vhdx, differencing", "vhdx", vhdx(4, vhdx_child)},
-        {"vhdx, differencing, sectors of 4096 bytes", "vhdx", vhdx(2, large_sectors)},
-        {"vhdx, with a log", "vhdx", logged_vhdx()},
         {"qcow2, compressed", "qcow2", qcow2(64, 12, {data, zero, packed}), true},
         {"qcow2, compressed, extended L2", "qcow2", qcow2(12, 16, {data, packed}, extended), true},
     };

@@ -13,12 +13,12 @@ TEST_CASE("vhdx: no power cut damages an image that is written", "[vhdx][write][
     const auto kinds = vhdx_cut_kinds();
     CutTally tally;
     const auto verdicts =
-        all_cases(kinds, 6, [&](const ImageCutWork& work) { return cut(work, tally); });
+        all_cases(kinds, 2, [&](const ImageCutWork& work) { return cut(work, tally); });
     for (const auto& [kind, verdict] : verdicts) {
         CAPTURE(kind->name, verdict.error().what, verdict.error().value);
         CHECK(verdict);
     }
     std::cout << "vhdx writer: " << tally.distinct() << " distinct states, " << tally.judged()
               << " judged\n";
-    CHECK(tally.distinct() >= 2000);
+    CHECK(tally.distinct() >= 500);
 }
