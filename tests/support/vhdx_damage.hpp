@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include <vdisk/format/vhdx/format.hpp>
 #include <vdisk/storage/counting.hpp>
 
 #include "support/verdict.hpp"
