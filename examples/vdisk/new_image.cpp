@@ -105,7 +105,7 @@ void NewImage::check() {
     if (*size > (uint64_t{1} << 63) - 512) throw Failure{path_ + ": Image size is too large"};
     if (format_ == Vhd::name) {
         vhd_.check(path_, *size, !backing_file.empty());
-        if (preallocation_ != "" && preallocation_ != "off" && !vhd_.is_fixed()) {
+        if (!preallocation_.empty() && preallocation_ != "off" && !vhd_.is_fixed()) {
             throw Failure{path_ + ": preallocation=" + preallocation_ + " needs subformat=fixed"};
         }
     }
