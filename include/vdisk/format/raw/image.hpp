@@ -35,16 +35,7 @@ public:
 
     /// As lookup, but holes of a sparse file are zeros.
     Result<Extent> survey(uint64_t at, uint64_t length) const {
-        Result<Extent> extent = lookup(at, length);
-        if constexpr (SparseStorage<S>) {
-            if (extent->kind == Kind::data) {
-                const auto hole = storage_.hole(at, extent->length);
-                if (!hole) return hole.error();
-                if (hole->is_hole) extent->kind = Kind::zero;
-                extent->length = hole->length;
-            }
-        }
-        return extent;
+        return survey_holes(storage_, lookup(at, length));
     }
 
 protected:

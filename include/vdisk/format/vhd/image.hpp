@@ -53,16 +53,8 @@ public:
     /// As lookup, but holes of a sparse file are zeros in a fixed disk. In the others no block is
     /// asked about: some file systems take time by the length of the file for each answer.
     Result<Extent> survey(uint64_t at, uint64_t length) const {
-        Result<Extent> extent = lookup(at, length);
-        if constexpr (SparseStorage<S>) {
-            if (extent && layout_.is_fixed()) {
-                const auto hole = file().hole(extent->at, extent->length);
-                if (!hole) return hole.error();
-                if (hole->is_hole) extent->kind = Kind::zero;
-                extent->length = hole->length;
-            }
-        }
-        return extent;
+        const Result<Extent> extent = lookup(at, length);
+        return layout_.is_fixed() ? survey_holes(file(), extent) : extent;
     }
 
 protected:
