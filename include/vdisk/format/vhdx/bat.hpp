@@ -28,6 +28,11 @@ struct BatEntry {
     }
 };
 
+/// Whether an entry says a place although there is no block: readers of Microsoft refuse these.
+[[nodiscard]] inline bool has_stale_place(const BatEntry& e) {
+    return e.place() != 0 && (e.state() == State::not_present || e.state() == State::zero);
+}
+
 [[nodiscard]] inline uint64_t length_of(const Layout& layout, const BatEntry& e) {
     return e.is_bitmap ? mib : layout.block_size();
 }

@@ -106,8 +106,7 @@ Result<CheckReport> check_image(S& storage, A allocation, Visit visit = {}) {
     report.total_blocks = layout.payload_blocks();
     uint64_t last = 0;
     done = each_entry(image->tables(), layout, [&](const BatEntry& e) -> Status {
-        if (!e.has_place() && e.place() != 0) {
-            // Readers of Microsoft refuse these.
+        if (has_stale_place(e)) {
             tell(Problem{.flaw = Flaw::leak,
                          .what = "vhdx: a block that is not there has a place",
                          .value = e.value,

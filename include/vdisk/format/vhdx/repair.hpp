@@ -87,7 +87,7 @@ private:
 template <class E>
 Status stale_places(E& editor) {
     return each_entry(editor.tables(), editor.layout(), [&](const BatEntry& e) -> Status {
-        if (e.has_place() || e.place() == 0) return {};
+        if (!has_stale_place(e)) return {};
         if (Status begun = editor.begin(); !begun) return begun;
         return editor.tables().put_le64(e.at, e.value & entry::state_mask);
     });
