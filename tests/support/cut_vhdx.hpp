@@ -130,10 +130,26 @@ inline std::vector<VhdxCutKind> vhdx_cut_kinds() {
         {"child, trims, writes again", child, trims, 24, 4},
         {"child, the log wraps", child, small, 24, 0, true},
         {"opened again and again", base, reopens, 20},
-        {"child, opened again and again", child, reopens, 20, 3},
+        {"child, opened again and again", child, reopens, 20},
         {"sectors of 4096", base_4k, large, 20},
         {"child, sectors of 4096", child_4k, large, 20, 2},
         {"fixed", fixed, usual, 20},
+    };
+}
+
+/// Disks so large that one entry of the log does not take all tables that wait.
+inline std::vector<VhdxCutKind> vhdx_large_cut_kinds() {
+    const Mix apart{.zero = 0, .discard = 0, .pack = 0, .most = 4000, .align = sector};
+    const Mix trims{.zero = 1,
+                    .discard = 2,
+                    .pack = 0,
+                    .reopen = 1,
+                    .most = 4000,
+                    .align = sector,
+                    .trim_align = 1_MiB};
+    return {
+        {"large child", vhdx_options(60_MiB, true), apart, 30, 4},
+        {"large child, trims", vhdx_options(60_MiB, true), trims, 30, 8},
     };
 }
 

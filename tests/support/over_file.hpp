@@ -6,6 +6,7 @@
 
 #include <vdisk/storage/power_cut_files.hpp>
 
+#include "support/storages.hpp"
 #include "support/workload.hpp"
 
 namespace vdisk::test {
@@ -99,9 +100,17 @@ private:
 
 static_assert(WritableStorage<OverFile>);
 
-/// The numbers of the sectors of what is below.
+/// The numbers of the sectors of what is below; of disks of up to 64 MiB.
 inline const CutFiles::Ids& parent_ids() {
-    static const CutFiles::Ids ids = CutFiles::ids_of(contents(0, 8 << 20, 0));
+    static const CutFiles::Ids ids = [] {
+        CutFiles::Ids out(64_MiB / sector);
+        std::array<byte, sector> bytes;
+        for (size_t i = 0; i < out.size(); ++i) {
+            fill(i * sector, bytes, 0);
+            out[i] = CutFiles::id_of(bytes);
+        }
+        return out;
+    }();
     return ids;
 }
 

@@ -98,8 +98,10 @@ Status perform(W& writer, const Op& op, File& model, ParentDisk below, size_t sc
                 done = pack_cluster(writer, op.at, bytes);
             }
             break;
-        case Op::Kind::flush:
-        case Op::Kind::reopen: return writer.flush();
+        case Op::Kind::flush: return writer.flush();
+        case Op::Kind::reopen:
+            if constexpr (requires { writer.close(); }) return writer.close();
+            else return writer.flush();
     }
     if (!done) return done;
     if (op.kind == Op::Kind::zero) std::fill(bytes.begin(), bytes.end(), byte{0});
