@@ -115,7 +115,7 @@ void set_vhd_parent(Top& top, const Input& input, const std::string& name) {
     const auto parent = AnyImage::open(Vhd::name, file->storage, {.size_rule = input.size_rule});
     if (!parent) throw failure(file->origin.path, parent.error());
     const ParentPaths paths(path, name);
-    expect(top, vhd::set_parent(top.file.storage, link_to(*parent, name, paths), Heap{}));
+    expect(top, vhd::set_parent(top.file.storage, link_to_vhd(*parent, name, paths), Heap{}));
 }
 
 }  // namespace tool
