@@ -71,6 +71,14 @@ void dump_header(const Behind& file, const vhdx::FoundHeader& found, bool is_cur
     });
 }
 
+void dump_creator(const Behind& file, Report& report) {
+    const auto identifier = load<vhdx::FileIdentifier>(file, 0);
+    if (!identifier) return;
+    std::string out(sizeof identifier->creator * 2, '\0');
+    const auto text = utf8_from_utf16(identifier->creator, ByteOrder::little, out);
+    if (text) report.fact("creator", std::string(*text));
+}
+
 void dump_headers(const Behind& file, Report& report) {
     const auto current = vhdx::find_header(file.base());
     for (const uint64_t at : vhdx::header_places) {
@@ -216,6 +224,7 @@ void dump_vhdx(const Storage& file, Report& report) {
     // What cannot be opened is seen as it stands in the file.
     const auto image = Image::open(file);
     const Behind behind = image ? image->storage() : Behind(file, {}, 0);
+    dump_creator(behind, report);
     dump_headers(behind, report);
     dump_vhdx_log(file, report);
     Area metadata;
