@@ -72,6 +72,22 @@ TEST_CASE("vhdx: what is given up is used again, once that is durable", "[vhdx][
     CHECK(check_of(memory).is_clean());
 }
 
+TEST_CASE("vhdx: table pages may be smaller than logged sectors", "[vhdx][write]") {
+    GrowableMemory memory = lively(true);
+    auto writer = value_of(VhdxSubject::open(Borrowed(memory), {.page_bits = 9, .count_bits = 0}));
+    File model = value_of(whole_disk(writer, {true}));
+    for (uint64_t i = 0; i < 40; ++i) {
+        const uint64_t at = i * 7919 % (5 * 2048 - 16) * sector;
+        REQUIRE(perform(writer, Op::write(at, 3 * sector, 9), model, {true}));
+        if (i % 5 == 0) REQUIRE(writer.flush());
+    }
+    bool same = value_of(whole_disk(writer, {true})) == model;
+    CHECK(same);
+    REQUIRE(writer.close());
+    same = disk_of(memory, {true}) == model;
+    CHECK(same);
+}
+
 TEST_CASE("vhdx: space that is free when an image is opened is used", "[vhdx][write]") {
     GrowableMemory memory = lively();
     const uint64_t size = memory.size();
@@ -163,10 +179,12 @@ TEST_CASE("vhdx: a fixed disk has all its blocks after it grows", "[vhdx][resize
     auto options = vhdx_options(2_MiB);
     options.fixed = true;
     GrowableMemory memory(new_vhdx(options));
-    REQUIRE(vhdx::grow(memory, 4_MiB, Heap{}, SeededIds(8)));
-    const auto report = check_of(memory);
-    CHECK(report.is_clean());
-    CHECK(report.allocated_blocks == 4);
+    for (const uint64_t mibs : {4u, 64u}) {
+        REQUIRE(vhdx::grow(memory, mibs << 20, Heap{}, SeededIds(8)));
+        const auto report = check_of(memory);
+        CHECK(report.is_clean());
+        CHECK(report.allocated_blocks == mibs);
+    }
     REQUIRE(vhdx::shrink(memory, 1_MiB, Heap{}, SeededIds(8)));
     CHECK(check_of(memory).allocated_blocks == 1);
     CHECK(memory.size() == 5_MiB);

@@ -159,8 +159,10 @@ private:
         const uint64_t bytes = layout().block_size() >> layout().sector_bits >> 3;
         const uint64_t from = *bitmap + (first_bit(number) >> 3);
         constexpr std::array<byte, 256> zeros{};
-        for (uint64_t done = 0; done < bytes; done += zeros.size()) {
-            if (Status put = this->tables().put(from + done, zeros); !put) return put;
+        const Bytes piece(zeros.data(),
+                          bytes < zeros.size() ? static_cast<size_t>(bytes) : zeros.size());
+        for (uint64_t done = 0; done < bytes; done += piece.size()) {
+            if (Status put = this->tables().put(from + done, piece); !put) return put;
         }
         return {};
     }
