@@ -119,9 +119,10 @@ private:
 /// empties it. An image that cannot be opened stays as it is.
 template <WritableStorage S, Allocation A, IdSource I>
 Status replay(S& storage, A allocation, I ids) {
-    if (!check_identifier(storage)) return {};
+    const auto if_io = [](const Error& e) { return e.code == Errc::io ? Status(e) : Status{}; };
+    if (Status known = check_identifier(storage); !known) return if_io(known.error());
     auto header = find_header(storage);
-    if (!header) return header.error().code == Errc::io ? Status(header.error()) : Status{};
+    if (!header) return if_io(header.error());
     const auto log = check(*header, storage.size());
     if (!log || log->guid.is_nil()) return {};
     const auto active = find_active(storage, *log, std::move(allocation));
