@@ -4,6 +4,7 @@
 
 #include <vdisk/core/random.hpp>
 #include <vdisk/format/vhdx/log.hpp>
+#include <vdisk/storage/zeros.hpp>
 
 namespace vdisk::vhdx {
 
@@ -136,15 +137,10 @@ Status replay(S& storage, A allocation, I ids) {
         if (Status grown = storage.resize(active->last_file_offset); !grown) return grown;
     }
     done = each_update(storage, *log, *active, [&](const Update& update) -> Status {
-        std::array<byte, log_sector> bytes{};
-        if (!update.is_zero) {
-            if (Status got = load_update(storage, *log, update, bytes); !got) return got;
-            return storage.write(update.at, bytes);
-        }
-        for (uint64_t at = 0; at < update.length; at += log_sector) {
-            if (Status put = storage.write(update.at + at, bytes); !put) return put;
-        }
-        return {};
+        if (update.is_zero) return write_zeros(storage, update.at, update.length);
+        std::array<byte, log_sector> bytes;
+        if (Status got = load_update(storage, *log, update, bytes); !got) return got;
+        return storage.write(update.at, bytes);
     });
     if (done) done = storage.flush();
     if (!done) return done;
