@@ -146,11 +146,10 @@ private:
         const auto table = lookup::l2_table(where, *l1_entry, l1_entry_at);
         if (!table) return table.error();
         if (*table == 0) {
-            const uint64_t stretch = uint64_t{1} << shift;
+            const uint64_t stretch = power_of_two(shift);
             return Extent{.kind = Kind::absent, .length = stretch - (at & (stretch - 1))};
         }
-        const uint64_t index =
-            (at >> layout_.cluster_bits) & ((uint64_t{1} << layout_.l2_bits()) - 1);
+        const uint64_t index = (at >> layout_.cluster_bits) & (power_of_two(layout_.l2_bits()) - 1);
         const uint64_t entry_at = *table + (index << (layout_.extended_l2 ? 4 : 3));
         const auto entry = tables_.be64(entry_at);
         if (!entry) return entry.error();

@@ -149,7 +149,7 @@ private:
     }
     [[nodiscard]] uint64_t slot_size() const { return layout().extended_l2 ? 16u : 8u; }
     [[nodiscard]] uint64_t slot_at(uint64_t table, uint64_t at) const {
-        const uint64_t mask = (uint64_t{1} << layout().l2_bits()) - 1;
+        const uint64_t mask = power_of_two(layout().l2_bits()) - 1;
         return table + (at >> layout().cluster_bits & mask) * slot_size();
     }
     [[nodiscard]] uint64_t l1_entry_at(uint64_t at) const {
