@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSL-1.0
+// Reads a VHD, a qcow2 and a VHDX, from flash and from a card, and writes into two of them: on a
+// microcontroller, without heap, exceptions and operating system. run.sh checks what it prints.
+#include <array>
+
+#include <vdisk/allocation/arena.hpp>
+#include <vdisk/allocation/none.hpp>
+#include <vdisk/codec/none.hpp>
+#include <vdisk/core/crc32c.hpp>
+#include <vdisk/format/qcow2/writer.hpp>
+#include <vdisk/format/raw/image.hpp>
+#include <vdisk/format/vhd/writer.hpp>
+#include <vdisk/format/vhdx/image.hpp>
+#include <vdisk/io/read.hpp>
+#include <vdisk/io/write.hpp>
+#include <vdisk/storage/memory.hpp>
+#include <vdisk/storage/ref.hpp>
+
+#include "board.hpp"
+#include "host_storage.hpp"
+#include "stack.hpp"
+
+using namespace vdisk;
+
+extern "C" const byte vhd_begin[], vhd_end[], qcow2_begin[], qcow2_end[], vhdx_begin[], vhdx_end[];
+
+namespace {
+
+// One page of tables in memory; flash needs none.
+constexpr OpenOptions small{.cache = {.page_bits = 9, .count_bits = 0}};
+
+alignas(8) std::array<byte, 4096> tables;
+alignas(8) std::array<byte, 4096> buffer;
+alignas(8) std::array<byte, 512> sector;
+
+bool tell(const char* what, const Error& error) {
+    board::print(what);
+    board::print(": ");
+    board::print(error.what);
+    board::print("\n");
+    return false;
+}
+
+void tell(const char* what, const char* unit, uint32_t number) {
+    board::print(what);
+    board::print(unit);
+    board::print(number);
+    board::print("\n");
+}
+
+// The CRC-32C of the disk as its guest sees it.
+template <Image I>
+Result<uint32_t> checksum(const I& image) {
+    uint32_t sum = 0;
+    for (uint64_t at = 0; at < image.size(); at += buffer.size()) {
+        const uint64_t rest = image.size() - at;
+        const MutBytes piece =
+            MutBytes(buffer).first(rest < buffer.size() ? size_t(rest) : buffer.size());
+        if (const Status got = read(image, at, piece); !got) return got.error();
+        sum = crc32c(piece, sum);
+    }
+    return sum;
+}
+
+// Opens an image, and looks whether it holds the disk of that checksum.
+template <class Open>
+bool holds(const char* what, uint32_t expected, const Open& open) {
+    const PaintedStack stack;
+    const auto image = open();
+    if (!image) return tell(what, image.error());
+    const size_t opened = stack.used();
+    const auto sum = checksum(*image);
+    if (!sum) return tell(what, sum.error());
+    tell(what, ": CRC-32C ", *sum);
+    tell(what, ": stack to open ", opened);
+    tell(what, ": stack to open and read ", stack.used());
+    tell(what, ": object ", sizeof *image);
+    return *sum == expected;
+}
+
+bool holds_all_in_flash(uint32_t expected) {
+    const auto flash = [](const byte* from, const byte* to) {
+        return MemoryStorage(Bytes(from, to));
+    };
+    return holds(
+               "vhd in flash", expected,
+               [&] {
+                   return vhd::Image<MemoryStorage, NoAllocation>::open(flash(vhd_begin, vhd_end));
+               }) &&
+           holds("qcow2 in flash", expected,
+                 [&] {
+                     return qcow2::Image<MemoryStorage, NoAllocation, NoCodec>::open(
+                         flash(qcow2_begin, qcow2_end));
+                 }) &&
+           holds("vhdx in flash", expected, [&] {
+               return vhdx::Image<MemoryStorage, NoAllocation>::open(flash(vhdx_begin, vhdx_end));
+           });
+}
+
+// The card is behind a table of functions: these readers serve any other medium as well.
+template <class Format>
+bool holds_on_card(const char* what, const char* name, uint32_t expected, const Format& open) {
+    const auto card =
+        HostCard::open({board::HostFile::open(name, board::HostFile::Mode::read)}, sector);
+    if (!card) return tell(what, card.error());
+    ArenaMemory memory{tables};
+    const bool good = holds(what, expected, [&] { return open(StorageRef(*card), Arena(memory)); });
+    tell(what, ": tables ", memory.peak);
+    return good;
+}
+
+bool holds_all_on_card(uint32_t expected) {
+    return holds_on_card("vhd on card", "disk.vhd", expected,
+                         [](StorageRef card, Arena memory) {
+                             return vhd::Image<StorageRef, Arena>::open(card, small, memory);
+                         }) &&
+           holds_on_card("qcow2 on card", "disk.qcow2", expected,
+                         [](StorageRef card, Arena memory) {
+                             using Card = qcow2::Image<StorageRef, Arena, NoCodec>;
+                             return Card::open(card, small, memory);
+                         }) &&
+           holds_on_card("vhdx on card", "disk.vhdx", expected, [](StorageRef card, Arena memory) {
+               return vhdx::Image<StorageRef, Arena>::open(card, small, memory);
+           });
+}
+
+// Over data, over the edge of a block, and where nothing is yet. run.sh writes the same.
+template <class W>
+Status write_marks(W& image) {
+    for (size_t i = 0; i < buffer.size(); ++i) buffer[i] = static_cast<byte>(i * 7 & 0xFF);
+    for (const uint64_t at : {uint64_t{5000}, uint64_t{0xFFFF0}, uint64_t{2'500'000}}) {
+        if (Status put = write(image, at, Bytes(buffer).first(1000), sector); !put) return put;
+    }
+    return image.flush();
+}
+
+template <class Open>
+bool writes(const char* what, const char* name, const Open& open) {
+    HostStorage file(board::HostFile::open(name, board::HostFile::Mode::update));
+    ArenaMemory memory{tables};
+    const PaintedStack stack;
+    auto image = open(StorageRef(file), Arena(memory));
+    if (!image) return tell(what, image.error());
+    const size_t opened = stack.used();
+    const Status written = write_marks(*image);
+    if (!written) return tell(what, written.error());
+    tell(what, ": stack to open ", opened);
+    tell(what, ": stack to open and write ", stack.used());
+    tell(what, ": object ", sizeof *image);
+    tell(what, ": tables ", memory.peak);
+    return true;
+}
+
+bool writes_all() {
+    return writes("vhd written", "written.vhd",
+                  [](StorageRef file, Arena memory) {
+                      return vhd::Writer<StorageRef, Arena>::open(file, small, memory);
+                  }) &&
+           writes("qcow2 written", "written.qcow2", [](StorageRef file, Arena memory) {
+               return qcow2::Writer<StorageRef, Arena, NoCodec>::open(file, small, memory);
+           });
+}
+
+}  // namespace
+
+bool run() {
+    const auto card =
+        HostCard::open({board::HostFile::open("disk.raw", board::HostFile::Mode::read)}, sector);
+    if (!card) return tell("raw", card.error());
+    const auto raw = raw::Image<StorageRef>::open(StorageRef(*card));
+    if (!raw) return tell("raw", raw.error());
+    const auto expected = checksum(*raw);
+    if (!expected) return tell("raw", expected.error());
+    tell("raw on card", ": CRC-32C ", *expected);
+    return holds_all_in_flash(*expected) && holds_all_on_card(*expected) && writes_all();
+}
