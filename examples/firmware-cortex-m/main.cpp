@@ -6,18 +6,13 @@
 #include <vdisk/allocation/arena.hpp>
 #include <vdisk/allocation/none.hpp>
 #include <vdisk/codec/none.hpp>
-#include <vdisk/core/crc32c.hpp>
 #include <vdisk/format/qcow2/writer.hpp>
-#include <vdisk/format/raw/image.hpp>
 #include <vdisk/format/vhd/writer.hpp>
 #include <vdisk/format/vhdx/image.hpp>
-#include <vdisk/io/read.hpp>
 #include <vdisk/io/write.hpp>
 #include <vdisk/storage/memory.hpp>
-#include <vdisk/storage/ref.hpp>
 
-#include "board.hpp"
-#include "host_storage.hpp"
+#include "reading.hpp"
 #include "stack.hpp"
 
 using namespace vdisk;
@@ -26,41 +21,7 @@ extern "C" const byte vhd_begin[], vhd_end[], qcow2_begin[], qcow2_end[], vhdx_b
 
 namespace {
 
-// One page of tables in memory; flash needs none.
-constexpr OpenOptions small{.cache = {.page_bits = 9, .count_bits = 0}};
-
 alignas(8) std::array<byte, 4096> tables;
-alignas(8) std::array<byte, 4096> buffer;
-alignas(8) std::array<byte, 512> sector;
-
-bool tell(const char* what, const Error& error) {
-    board::print(what);
-    board::print(": ");
-    board::print(error.what);
-    board::print("\n");
-    return false;
-}
-
-void tell(const char* what, const char* unit, uint32_t number) {
-    board::print(what);
-    board::print(unit);
-    board::print(number);
-    board::print("\n");
-}
-
-// The CRC-32C of the disk as its guest sees it.
-template <Image I>
-Result<uint32_t> checksum(const I& image) {
-    uint32_t sum = 0;
-    for (uint64_t at = 0; at < image.size(); at += buffer.size()) {
-        const uint64_t rest = image.size() - at;
-        const MutBytes piece =
-            MutBytes(buffer).first(rest < buffer.size() ? size_t(rest) : buffer.size());
-        if (const Status got = read(image, at, piece); !got) return got.error();
-        sum = crc32c(piece, sum);
-    }
-    return sum;
-}
 
 // Opens an image, and looks whether it holds the disk of that checksum.
 template <class Open>
@@ -100,11 +61,10 @@ bool holds_all_in_flash(uint32_t expected) {
 // The card is behind a table of functions: these readers serve any other medium as well.
 template <class Format>
 bool holds_on_card(const char* what, const char* name, uint32_t expected, const Format& open) {
-    const auto card =
-        HostCard::open({board::HostFile::open(name, board::HostFile::Mode::read)}, sector);
-    if (!card) return tell(what, card.error());
+    const auto file = card(name);
+    if (!file) return tell(what, file.error());
     ArenaMemory memory{tables};
-    const bool good = holds(what, expected, [&] { return open(StorageRef(*card), Arena(memory)); });
+    const bool good = holds(what, expected, [&] { return open(StorageRef(*file), Arena(memory)); });
     tell(what, ": tables ", memory.peak);
     return good;
 }
@@ -161,16 +121,25 @@ bool writes_all() {
            });
 }
 
+// A reader without a codec says so, and does without its code.
+bool refuses_packed() {
+    const auto file = card("packed.qcow2");
+    if (!file) return tell("packed qcow2", file.error());
+    ArenaMemory memory{tables};
+    using Plain = qcow2::Image<StorageRef, Arena, NoCodec>;
+    const auto image = Plain::open(StorageRef(*file), small, Arena(memory));
+    if (!image) return tell("packed qcow2", image.error());
+    const Status got = read(*image, 1_MiB, buffer);
+    if (!got) tell("packed qcow2", got.error());
+    return !got && got.error().code == Errc::unsupported;
+}
+
 }  // namespace
 
 bool run() {
-    const auto card =
-        HostCard::open({board::HostFile::open("disk.raw", board::HostFile::Mode::read)}, sector);
-    if (!card) return tell("raw", card.error());
-    const auto raw = raw::Image<StorageRef>::open(StorageRef(*card));
-    if (!raw) return tell("raw", raw.error());
-    const auto expected = checksum(*raw);
+    const auto expected = expected_checksum();
     if (!expected) return tell("raw", expected.error());
     tell("raw on card", ": CRC-32C ", *expected);
-    return holds_all_in_flash(*expected) && holds_all_on_card(*expected) && writes_all();
+    return holds_all_in_flash(*expected) && holds_all_on_card(*expected) && writes_all() &&
+           refuses_packed();
 }
