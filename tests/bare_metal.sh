@@ -13,8 +13,8 @@ bare_metal_includes() {
         sed -n '/^ .*\/gcc\/.*\/arm-none-eabi\/include/s/^ / -isystem /p')
 }
 
-# compile_for TARGET ARGUMENT...: compiles C++ for m4, m0, riscv64, x86-64 (without its system) or
-# uefi.
+# compile_for TARGET ARGUMENT...: compiles C++ for m4, m0, riscv64, x86-64 (without its system), uefi,
+# or musl, which is linked as well: Debian has no C++ library for it.
 # shellcheck disable=SC2086 # flags are words
 compile_for() {
     target=$1 && shift
@@ -26,6 +26,12 @@ compile_for() {
             $bare_metal_flags "$@"
         ;;
     x86-64) g++ -fno-stack-protector -fno-asynchronous-unwind-tables $bare_metal_flags "$@" ;;
+    musl)
+        gcc -specs /usr/lib/x86_64-linux-musl/musl-gcc.specs -nostdinc++ \
+            $(echo "$riscv_includes" | grep c++) $bare_metal_flags -fbuiltin -flto \
+            -fno-stack-protector -fno-asynchronous-unwind-tables -static -s -Wl,--gc-sections \
+            -Wl,-z,norelro,-z,noseparate-code "$@"
+        ;;
     uefi) # the compiler takes its ABI from Windows, which has no [[no_unique_address]]
         clang++ --target=x86_64-unknown-windows -nostdinc++ $riscv_includes -D__STRICT_ANSI__ \
             -mno-red-zone -fshort-wchar -fno-builtin $bare_metal_flags -Wno-unknown-attributes "$@"
