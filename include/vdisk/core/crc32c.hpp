@@ -13,7 +13,7 @@ namespace vdisk {
 namespace crc {
 
 /// Eight tables of 1 KiB each take eight bytes at a time; where there is no system, one has to do.
-inline constexpr size_t table_count = __STDC_HOSTED__ ? 8 : 1;
+inline constexpr size_t table_count = is_hosted ? 8 : 1;
 
 using Table = std::array<std::array<uint32_t, 256>, table_count>;
 

@@ -28,7 +28,7 @@ protected:
         Extent extent;
     };
 
-    explicit Linker(Image<S, A, C, T> image) : Base(std::move(image)) {}
+    explicit Linker(Image<S, A, C, T>&& image) : Base(std::move(image)) {}
 
     [[nodiscard]] uint64_t cluster_size() const { return layout().cluster_size(); }
     [[nodiscard]] uint64_t in_cluster(uint64_t at) const { return at & (cluster_size() - 1); }
@@ -122,7 +122,7 @@ protected:
     }
 
     /// So many runs of host clusters can lose their slots in one go.
-    static constexpr size_t max_lost = 32;
+    static constexpr size_t max_lost = is_hosted ? 32 : 4;
 
 private:
     struct Lost {

@@ -126,7 +126,7 @@ public:
     }
 
 private:
-    explicit Writer(Image<S, A, C, T> image) : Base(std::move(image)) {}
+    explicit Writer(Image<S, A, C, T>&& image) : Base(std::move(image)) {}
 
     using Base::cluster_size;
     using Base::in_cluster;

@@ -49,7 +49,7 @@ public:
     Status flush() { return storage().flush(); }
 
 private:
-    explicit Writer(Image<S> image) : Image<S>(std::move(image)) {}
+    explicit Writer(Image<S>&& image) : Image<S>(std::move(image)) {}
 };
 
 }  // namespace vdisk::raw
