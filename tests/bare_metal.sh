@@ -7,7 +7,7 @@ bare_metal_includes() {
     mkdir -p "$1"
     ln -sfn "${BOOST_INCLUDE:-/usr/include}/boost" "$1/boost"
     bare_metal_flags="-std=c++20 -Os -ffreestanding -fno-exceptions -fno-rtti -fno-threadsafe-statics
-        -ffunction-sections -fdata-sections -Wall -Wextra -Werror -I$root/include -isystem $1"
+        -ffunction-sections -fdata-sections -Wall -Wextra -Werror -Wno-psabi -I$root/include -isystem $1"
     # Debian has no standard library for RISC-V without a system: the headers of Arm's serve.
     riscv_includes=$(arm-none-eabi-g++ -v -E -x c++ /dev/null 2>&1 |
         sed -n '/^ .*\/gcc\/.*\/arm-none-eabi\/include/s/^ / -isystem /p')
