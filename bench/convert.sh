@@ -1,23 +1,6 @@
 #!/bin/sh
-# convert.sh TOOL [ROUNDS [MiB]]: `TOOL convert` beside `qemu-img convert`, on the same data and in
-# the same run, one after the other, ROUNDS times (default 5). Prints the time (minimum and median,
-# milliseconds), the ratio of the minima and the peak memory of both.
-#
-# The data is an ext4 file system of MiB MiB (default 1024) made of this machine's own files, or
-# the raw image in $DISK. Everything lies in memory, so that no drive is measured: it takes about
-# seven times the size of the disk in $TMPDIR (default /dev/shm).
-set -eu
-PATH=$PATH:/sbin:/usr/sbin
-[ $# -ge 1 ] || { echo "usage: convert.sh TOOL [ROUNDS [MiB]]" >&2 && exit 2; }
+# convert.sh TOOL [ROUNDS [MiB]]: from qcow and qcow2 to raw. See convert_common.sh.
 here=$(dirname "$(realpath "$0")")
-tool=$(realpath "$1")
-rounds=${2:-5}
-export size="${3:-1024}"
-work=$(mktemp -d -p "${TMPDIR:-/dev/shm}" vdisk-convert.XXXXXX)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-disk=${DISK:+$(realpath "$DISK")}
-cd "$work"
 # shellcheck source=convert_common.sh
 . "$here/convert_common.sh"
 
@@ -58,45 +41,12 @@ make_qcow() { qemu-img convert -f raw -O qcow "$disk" image; }
 make_empty() { qemu-img create -q -f qcow2 image 64T && qemu-io -f qcow2 \
     -c 'write -q -P 1 0 64k' -c 'write -q -P 2 63T 64k' image; }
 
-# compare NAME CASE QEMU-FLAGS TOOL-FLAGS
-compare() {
-    make_"$2"
-    : >ours
-    : >theirs
-    round=0
-    while [ $round -lt "$rounds" ]; do
-        # shellcheck disable=SC2086 # flags are words
-        run ours "$tool" convert -O raw $4 image ours.raw
-        # shellcheck disable=SC2086
-        run theirs qemu-img convert -O raw $3 image theirs.raw
-        [ $round -gt 0 ] || "$tool" compare -q -f raw -F raw ours.raw theirs.raw ||
-            { echo "$1: the results differ" >&2 && exit 1; }
-        rm ours.raw theirs.raw
-        round=$((round + 1))
-    done
-    row "$1"
-    rm -f image base level*
-}
-
-row() {
-    awk -v name="$1" -v a="$(minimum ours)" -v b="$(median ours)" -v c="$(minimum theirs)" \
-        -v d="$(median theirs)" -v m="$(memory ours)" -v n="$(memory theirs)" 'BEGIN {
-        printf "%-26s %8.1f %8.1f %10.1f %8.1f %7.2f %7.1f %9.1f\n",
-            name, a / 100, b / 100, c / 100, d / 100, a / (c + 0.01), m / 1024, n / 1024 }'
-}
-
-[ -n "$disk" ] || make_disk
-disk_mib=$(($(wc -c <"$disk") / 1048576))
-cat "$disk" >/dev/null
-echo "$disk_mib MiB, $(nproc) processors, $rounds rounds; ms: minimum and median; MiB: peak memory"
-printf '%-26s %8s %8s %10s %8s %7s %7s %9s\n' \
-    'to raw from' vdisk median qemu-img median ratio MiB 'qemu MiB'
-compare 'qcow2' plain '' ''
-compare 'qcow2, 4 KiB clusters' small '' ''
-compare 'qcow2, extended L2' extended '' ''
-compare 'qcow2, zlib' zlib '-m16 -W' ''
-compare 'qcow2, zstd' zstd '-m16 -W' ''
-compare 'qcow2, chain of five' chain '' ''
-compare 'qcow2, snapshot' snapshot '-l before' '-l before'
-compare 'qcow version 1' qcow '' ''
-compare 'qcow2, 64 TiB, empty' empty '' ''
+from 'qcow2' qcow2 plain
+from 'qcow2, 4 KiB clusters' qcow2 small
+from 'qcow2, extended L2' qcow2 extended
+from 'qcow2, zlib' qcow2 zlib '' '' '-m16 -W'
+from 'qcow2, zstd' qcow2 zstd '' '' '-m16 -W'
+from 'qcow2, chain of five' qcow2 chain
+from 'qcow2, snapshot' qcow2 snapshot '' '-l before' '-l before'
+from 'qcow version 1' qcow qcow
+from 'qcow2, 64 TiB, empty' qcow2 empty

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // The disk that is measured: 256 MiB in 64 KiB clusters, stored in shuffled order. Formats have the
 // same data at the same places, and their tables at the front of the file; VHD, whose blocks each
-// begin with a bitmap, has a gap before each.
+// begin with a bitmap, has a gap before each, and VHDX more at the front.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +20,8 @@
 #include <vdisk/codec/none.hpp>
 #include <vdisk/disk/any.hpp>
 #include <vdisk/format/vhd/create.hpp>
+#include <vdisk/format/vhdx/create.hpp>
+#include <vdisk/storage/growable.hpp>
 #include <vdisk/storage/memory.hpp>
 #include <vdisk/storage/mmap.hpp>
 #include <vdisk/storage/pread.hpp>
@@ -44,11 +46,11 @@ T must(Result<T> result) {
 }
 
 /// Where each block of `size` bytes stands in the file, with `gap` bytes before each.
-template <uint64_t gap = 0, uint64_t size = cluster_size>
+template <uint64_t front = data_at, uint64_t gap = 0, uint64_t size = cluster_size>
 const std::vector<uint64_t>& homes() {
     static const std::vector<uint64_t> all = [] {
         std::vector<uint64_t> at(disk_size / size);
-        for (size_t i = 0; i < at.size(); ++i) at[i] = data_at + gap + i * (size + gap);
+        for (size_t i = 0; i < at.size(); ++i) at[i] = front + gap + i * (size + gap);
         std::shuffle(at.begin(), at.end(), std::mt19937_64(1));
         return at;
     }();
@@ -63,7 +65,7 @@ void put(std::vector<byte>& file, uint64_t at, const T& value) {
 struct RawDisk {
     using Format = Raw;
     static constexpr const char* name = "raw";
-    static constexpr uint64_t gap = 0, block = cluster_size;
+    static constexpr uint64_t front = data_at, gap = 0, block = cluster_size;
     static constexpr uint64_t run = disk_size;  ///< bytes that one baseline read may take
     static void write_tables(std::vector<byte>& /*file*/) {}
     static uint64_t home(const byte* /*file*/, uint64_t at) { return at; }
@@ -72,7 +74,7 @@ struct RawDisk {
 /// The formats with two levels of tables; `entry_bytes` is the size of an L2 entry.
 template <uint64_t entry_bytes>
 struct TwoLevels {
-    static constexpr uint64_t gap = 0, block = cluster_size, run = cluster_size;
+    static constexpr uint64_t front = data_at, gap = 0, block = cluster_size, run = block;
     static constexpr uint64_t l2_entries = cluster_size / entry_bytes;
 
     static void write_l2(std::vector<byte>& file, uint64_t flags, uint64_t bitmap) {
@@ -134,7 +136,7 @@ struct Qcow2Disk : TwoLevels<extended ? 16 : 8> {
 struct VhdDisk {
     using Format = Vhd;
     static constexpr const char* name = "vpc";
-    static constexpr uint64_t gap = 4096, block = 2_MiB, run = block;
+    static constexpr uint64_t front = data_at, gap = 4096, block = 2_MiB, run = block;
     static constexpr uint64_t blocks = disk_size / block;
     static constexpr uint64_t table_at = sizeof(vhd::Footer) + sizeof(vhd::DynamicHeader);
 
@@ -153,7 +155,7 @@ struct VhdDisk {
         vhd::seal(header);
         put(file, sizeof(footer), header);
         for (size_t i = 0; i < blocks; ++i) {
-            const uint64_t bitmap_at = homes<gap, block>()[i] - 512;
+            const uint64_t bitmap_at = homes<front, gap, block>()[i] - 512;
             put(file, table_at + i * 4, be32(static_cast<uint32_t>(bitmap_at >> 9)));
             std::fill_n(file.begin() + static_cast<std::ptrdiff_t>(bitmap_at), 512, byte{0xFF});
         }
@@ -168,8 +170,35 @@ struct VhdDisk {
     }
 };
 
+struct VhdxDisk {
+    using Format = Vhdx;
+    static constexpr const char* name = "vhdx";
+    static constexpr uint64_t front = 4_MiB, gap = 0, block = 1_MiB, run = block;
+    static constexpr uint64_t bat_at = 3_MiB;
+
+    static void write_tables(std::vector<byte>& file) {
+        GrowableMemory made;
+        const vhdx::CreateOptions options{.size = disk_size, .block_bits = 20};
+        const Status done = vhdx::create(made, options, SeededIds(1));
+        if (!done || made.size() != front) throw std::runtime_error("cannot make a vhdx image");
+        std::memcpy(file.data(), made.bytes().data(), front);
+        for (size_t i = 0; i < disk_size / block; ++i) {
+            const auto state = static_cast<uint64_t>(vhdx::State::fully_present);
+            le64 entry{};
+            entry = homes<front, gap, block>()[i] | state;
+            put(file, bat_at + i * 8, entry);
+        }
+    }
+
+    /// The least anybody can do: the table entry.
+    static uint64_t home(const byte* file, uint64_t at) {
+        const uint64_t entry = load_le64(file + bat_at + at / block * 8);
+        return (entry & vhdx::entry::offset_mask) + at % block;
+    }
+};
+
 /// The file, in memory and on a memory file system. There is only one of each: showing another
-/// disk rewrites the tables, and the data where they have other gaps.
+/// disk rewrites the tables, and the data where they stand elsewhere.
 class Store {
 public:
     template <class Disk>
@@ -177,13 +206,17 @@ public:
         Store& store = only();
         if (store.shown_ == Disk::name) return store;
         store.shown_ = Disk::name;
-        std::fill_n(store.bytes_.begin(), data_at, byte{0});
-        const bool moves = std::exchange(store.gap_, Disk::gap) != Disk::gap;
-        if (moves) store.put_data<Disk::block>(homes<Disk::gap, Disk::block>());
+        static_assert(VhdDisk::front + VhdDisk::blocks * (VhdDisk::block + VhdDisk::gap) +
+                          sizeof(vhd::Footer) <=
+                      VhdxDisk::front + disk_size);
+        const uint64_t first = Disk::front + Disk::gap;
+        const bool moves = std::exchange(store.first_, first) != first;
+        std::fill_n(store.bytes_.begin(), Disk::front, byte{0});
+        if (moves) store.put_data<Disk::block>(homes<Disk::front, Disk::gap, Disk::block>());
         Disk::write_tables(store.bytes_);
         std::fstream out(store.path_, std::ios::binary | std::ios::in | std::ios::out);
         out.write(reinterpret_cast<const char*>(store.bytes_.data()),
-                  static_cast<std::streamsize>(moves ? store.bytes_.size() : data_at));
+                  static_cast<std::streamsize>(moves ? store.bytes_.size() : Disk::front));
         if (!out.flush()) throw std::runtime_error("cannot write " + store.path_);
         return store;
     }
@@ -209,7 +242,7 @@ private:
         }
     }
 
-    Store() : bytes_(data_at + disk_size + VhdDisk::blocks * VhdDisk::gap + sizeof(vhd::Footer)) {
+    Store() : bytes_(VhdxDisk::front + disk_size) {
         namespace fs = std::filesystem;
         const char* folder = std::getenv("TMPDIR");
         if (folder == nullptr && fs::is_directory("/dev/shm")) folder = "/dev/shm";
@@ -225,7 +258,7 @@ private:
     std::vector<byte> bytes_;
     std::string path_;
     std::string_view shown_ = "nothing";
-    uint64_t gap_ = 0;
+    uint64_t first_ = data_at;  ///< where the first block stands
 };
 
 }  // namespace bench

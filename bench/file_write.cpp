@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
-// 4 KiB writes all over the qcow2 file that VDISK_BENCH_TARGET names, VDISK_BENCH_COUNT of them,
-// VDISK_BENCH_STEP bytes apart, and a flush at the end. Made for random_write.sh, which runs
-// qemu-img bench over the same offsets.
-#include <vdisk/format/qcow2/writer.hpp>
+// Writes all over the file that VDISK_BENCH_TARGET names, of format VDISK_BENCH_FORMAT:
+// VDISK_BENCH_COUNT of them, each of VDISK_BENCH_LENGTH bytes, VDISK_BENCH_STEP bytes apart, and a
+// flush at the end. Made for random_write.sh, which runs qemu-img bench over the same offsets.
+#include <vdisk/disk/any_writer.hpp>
 #include <vdisk/io/write.hpp>
 
 #include "support.hpp"
@@ -11,7 +11,7 @@ namespace {
 
 using namespace bench;
 
-constexpr uint64_t length = 4096;
+using Writer = AnyWriter<AllFormats, PreadStorage, Heap, NoCodec>;
 
 uint64_t number(const char* variable) {
     const char* const text = std::getenv(variable);
@@ -20,15 +20,17 @@ uint64_t number(const char* variable) {
 
 void write_file(benchmark::State& state, const char* path) {
     const uint64_t count = number("VDISK_BENCH_COUNT"), step = number("VDISK_BENCH_STEP");
-    auto image = must(
-        Qcow2::open_writer(must(PreadStorage::open(path, Access::write)), {}, Heap{}, NoCodec{}));
-    const std::vector<byte> block(length, byte{1});
-    std::vector<byte> scratch(image.layout().cluster_size());
+    const uint64_t length = number("VDISK_BENCH_LENGTH");
+    const char* const format = std::getenv("VDISK_BENCH_FORMAT");
+    auto image = must(Writer::open(format == nullptr ? "" : format,
+                                   must(PreadStorage::open(path, Access::write))));
+    const std::vector<byte> block(static_cast<size_t>(length), byte{1});
+    std::vector<byte> scratch(65536);
     for (auto _ : state) {
         using Clock = std::chrono::steady_clock;
         const auto start = Clock::now();
         for (uint64_t i = 0; i < count; ++i) {
-            const uint64_t at = i * step % align_down(image.size(), 12);
+            const uint64_t at = i * step % (image.size() / length * length);
             if (!write(image, at, block, scratch)) return state.SkipWithError("write failed");
         }
         if (!image.flush()) return state.SkipWithError("flush failed");
@@ -42,7 +44,7 @@ const bool registered = [] {
     const char* const path = std::getenv("VDISK_BENCH_TARGET");
     if (path == nullptr) return false;
     const auto run = [path](benchmark::State& state) { write_file(state, path); };
-    benchmark::RegisterBenchmark("write_4k_file", run)->Iterations(1)->UseManualTime();
+    benchmark::RegisterBenchmark("write_file", run)->Iterations(1)->UseManualTime();
     return true;
 }();
 

@@ -63,6 +63,7 @@ bool each_combination(F f) {
     each_storage.template operator()<Qcow2Disk<false>>();
     each_storage.template operator()<Qcow2Disk<true>>();
     each_storage.template operator()<VhdDisk>();
+    each_storage.template operator()<VhdxDisk>();
     return true;
 }
 

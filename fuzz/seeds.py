@@ -164,12 +164,12 @@ def vhd_seeds():
     yield "child-by-name", Vhd(kind=4, name="C:\\base.vhd").finish()
 
 
-def vhd_write_seeds():
-    """Behind the image twelve steps: what, where (4 bytes), how much."""
+def with_steps(seeds):
+    """Behind each image twelve steps: what, where (4 bytes), how much."""
     steps = b"".join(struct.pack("<BIB", *step) for step in (
         (3, 1, 255), (4, 9, 17), (3, 40, 255), (2, 0, 0), (0x60, 0, 255), (0x61, 5, 255),
         (3, 33, 200), (0xE0, 16, 255), (4, 127, 255), (0xE1, 0, 255), (3, 16, 1), (2, 0, 0)))
-    for name, data in vhd_seeds():
+    for name, data in seeds():
         yield name, data + steps
 
 
@@ -248,8 +248,9 @@ def text_seeds():
 
 def main(out):
     for target, seeds in (("qcow2", qcow2_seeds), ("qcow2_write", qcow2_seeds), ("qcow", qcow_seeds),
-                          ("vhd", vhd_seeds), ("vhd_write", vhd_write_seeds),
-                          ("vhdx", vhdx_seeds),
+                          ("vhd", vhd_seeds), ("vhd_write", lambda: with_steps(vhd_seeds)),
+                          ("vhdx", vhdx_seeds), ("vhdx_repair", vhdx_seeds),
+                          ("vhdx_write", lambda: with_steps(vhdx_seeds)),
                           ("probe", probe_seeds), ("text", text_seeds)):
         folder = Path(out) / target
         folder.mkdir(parents=True, exist_ok=True)

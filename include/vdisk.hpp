@@ -21,6 +21,7 @@
 #include <vdisk/format/vhd/create.hpp>
 #include <vdisk/format/vhd/repair.hpp>
 #include <vdisk/format/vhd/resize.hpp>
+#include <vdisk/format/vhdx/create.hpp>
 #include <vdisk/io/compare.hpp>
 #include <vdisk/io/copy.hpp>
 #include <vdisk/io/pack.hpp>

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""json_equal.py OURS THEIRS: fails where members that both documents have differ. Ours must have
-all the members that qemu-img 7.2 prints; what a newer one adds is left alone."""
+"""json_equal.py [--both] OURS THEIRS [OURS THEIRS...]: fails where members that both documents have
+differ. Ours must have all the members that qemu-img 7.2 prints; what a newer one adds is left alone.
+With --both theirs must have all of ours as well."""
 import json
 import sys
 
@@ -53,6 +54,18 @@ def differences(ours, theirs, where=""):
         yield f"{where} is {ours!r}, not {theirs!r}"
 
 
-found = list(differences(*(json.load(open(name, encoding="utf-8")) for name in sys.argv[1:3])))
+def load(name):
+    with open(name, encoding="utf-8") as file:
+        return json.load(file)
+
+
+names = sys.argv[1:]
+both = names[0] == "--both"
+documents = [load(name) for name in names[both:]]
+found = []
+for ours, theirs in zip(documents[::2], documents[1::2]):
+    found += differences(ours, theirs)
+    if both:
+        found += differences(theirs, ours)
 print("; ".join(found[:3]))
 sys.exit(bool(found))

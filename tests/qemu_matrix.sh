@@ -40,10 +40,10 @@ check() {
     said=$("$TOOL" compare -f "$format" -F raw "$@" "$file" theirs.raw) || return 1
     [ "$said" = 'Images are identical.' ] || { echo "compare: $said" && return 1; }
     for command in map info; do
-        qemu-img $command -f "$format" --output=json "$file" >theirs.json || return 1
-        "$TOOL" $command -f "$format" --output=json "$@" "$file" >ours.json || return 1
-        python3 "$here/json_equal.py" ours.json theirs.json || { echo "$command" && return 1; }
+        qemu-img $command -f "$format" --output=json "$file" >theirs.$command || return 1
+        "$TOOL" $command -f "$format" --output=json "$@" "$file" >ours.$command || return 1
     done
+    python3 "$here/json_equal.py" ours.map theirs.map ours.info theirs.info
 }
 
 # check_applied FILE SNAPSHOT: `qemu-img convert -l` cuts or fills a snapshot to the current size of

@@ -47,7 +47,7 @@ foreign() { # NAME FILE
     says 2 "vdisk: $2: looks like a $1 image" compare "$2" a.raw
     says 0 'file format: raw' info -f raw "$2"
 }
-for kind in VMDK:vmdk VDI:vdi VHDX:vhdx QED:qed Parallels:parallels; do
+for kind in VMDK:vmdk VDI:vdi QED:qed Parallels:parallels; do
     file=x.${kind#*:}
     qemu-img create -q -f "${kind#*:}" "$file" 4M 2>/dev/null || continue # a qemu without it
     foreign "${kind%:*}" "$file"

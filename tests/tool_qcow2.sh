@@ -77,8 +77,7 @@ checked() {
     done
 }
 equal() {
-    python3 "$here/json_equal.py" said told >differences &&
-        python3 "$here/json_equal.py" told said >differences || wrong "$1: $(cat differences)"
+    python3 "$here/json_equal.py" --both said told >differences || wrong "$1: $(cat differences)"
 }
 # repaired IMAGE HOW [rebuilt]: on copies, as a repair changes what is checked. Where refcounts are
 # built anew nothing is answered with -r leaks, and qemu-img puts tables elsewhere.
@@ -362,11 +361,14 @@ both bitmap --add --clear --disable --merge fine --enable b mixed && same b
 # What the bitmaps say: an export of them shows dirty parts as data.
 bits() { # IMAGE BITMAP
     rm -f sock
-    qemu-nbd -r -k "$PWD/sock" -f qcow2 -B "$2" --fork --pid-file=pid "$1" >log 2>&1 || return 1
+    qemu-nbd -r -k "$PWD/sock" -f qcow2 -B "$2" "$1" >log 2>&1 &
+    until [ -S sock ] || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
     qemu-img map --output=json --image-opts \
         "driver=nbd,server.type=unix,server.path=$PWD/sock,x-dirty-bitmap=qemu:dirty-bitmap:$2"
-    kill "$(cat pid)"
-    while kill -0 "$(cat pid)" 2>/dev/null; do sleep 0.05; done
+    # It ends with its last client.
+    kill $! 2>/dev/null
+    wait $!
+    true
 }
 if command -v qemu-nbd >/dev/null; then
     make_both qemu-img bitmap --disable b mixed

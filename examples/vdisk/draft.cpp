@@ -60,10 +60,12 @@ uint64_t Draft::unit() const {
     return writer_.visit([](const auto& image) -> uint64_t {
         if constexpr (requires { image.layout().has_data_file; }) {
             return image.layout().cluster_size();
-        } else if constexpr (requires { image.layout().block_size(); }) {
+        } else if constexpr (requires { image.layout().is_fixed(); }) {
             // Blocks are large, and take what is less in pieces.
             const uint64_t block = image.layout().is_fixed() ? 65536 : image.layout().block_size();
             return std::min<uint64_t>(block, 65536);
+        } else if constexpr (requires { image.layout().leaves_allocated; }) {
+            return 65536;
         } else if constexpr (requires { image.pack_unit(); }) {
             return image.pack_unit();
         } else {
@@ -73,7 +75,7 @@ uint64_t Draft::unit() const {
 }
 
 void Draft::finish() {
-    const Status flushed = writer_.flush();
+    const Status flushed = writer_.close();
     if (!flushed) throw failure(path_, flushed.error());
 }
 

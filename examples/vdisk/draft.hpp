@@ -42,7 +42,7 @@ public:
     /// The data file of an image that was there; the image itself where it has none.
     [[nodiscard]] const Origin& data_origin() const { return data_origin_; }
 
-    /// All is in the file; with Order::kept it is durable. Throws Failure.
+    /// All is in the file, as others open it; with Order::kept it is durable. Throws Failure.
     void finish();
 
 private:

@@ -23,7 +23,6 @@ constexpr Signature signatures[] = {
     {"VMDK", 0, "COWD"sv},
     {"VMDK", 0, "# Disk DescriptorFile"sv},
     {"VDI", 64, "\x7f\x10\xda\xbe"sv},
-    {"VHDX", 0, "vhdxfile"sv},
     {"QED", 0, "QED\0"sv},
     {"Parallels", 0, "WithoutFreeSpace"sv},
     {"Parallels", 0, "WithouFreSpacExt"sv},

@@ -69,8 +69,10 @@ struct Subject {
         return image.visit([](const auto& real) -> uint64_t {
             if constexpr (requires { real.layout().cluster_size(); })
                 return real.layout().cluster_size();
-            else if constexpr (requires { real.layout().block_size(); })
+            else if constexpr (requires { real.layout().is_fixed(); })
                 return real.layout().is_fixed() ? 0 : real.layout().block_size();
+            else if constexpr (requires { real.layout().block_size(); })
+                return real.layout().block_size();
             else return 0;
         });
     }

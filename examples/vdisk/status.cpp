@@ -116,6 +116,10 @@ Survey::Survey(const Disk& disk) : disk_(&disk) {
         layer.image.visit([&](const auto& image) {
             if constexpr (requires { image.layout().is_fixed(); }) {
                 known.checked = known.preallocated = image.layout().is_fixed();
+            } else if constexpr (requires { image.layout().leaves_allocated; }) {
+                // Blocks are so large that holes in them tell more. What lies over them is no hole.
+                known.checked = true;
+                known.preallocated = image.storage().is_plain();
             }
         });
         known_.push_back(known);

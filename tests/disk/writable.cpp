@@ -6,12 +6,14 @@
 #include <vdisk/disk/writable.hpp>
 #include <vdisk/format/qcow/create.hpp>
 #include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/format/vhdx/create.hpp>
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/growable.hpp>
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
 #include "support/image_builder.hpp"
+#include "support/vhdx_builder.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -186,7 +188,9 @@ TEST_CASE("writable: each format alone, and raw", "[disk][write]") {
     shelf.files["raw"] = GrowableMemory(File(size));
     shelf.add_qcow("qcow", {.size = size});
     shelf.add_qcow2("qcow2", {.size = size, .cluster_bits = 12});
-    for (const char* name : {"raw", "qcow", "qcow2"}) {
+    S vhdx(shelf.files["vhdx"]);
+    REQUIRE(vhdx::create(vhdx, {.size = size}, SystemIds{}));
+    for (const char* name : {"raw", "qcow", "qcow2", "vhdx"}) {
         CAPTURE(name);
         check_writes(shelf, name, File(size), {.format = name});
     }
@@ -207,6 +211,21 @@ TEST_CASE("writable: an external data file is asked for to be written", "[disk][
     CHECK(shelf.asked.at("data") == Reference::Use::write);
     CHECK(seen_again(shelf, "top") == model);
     CHECK(shelf.asked.at("data") == Reference::Use::read);
+}
+
+TEST_CASE("writable: a log that waits is replayed first", "[disk][write][vhdx]") {
+    const BuiltVhdx built = build(VhdxSpec{.size = 3_MiB, .blocks = {{1}}});
+    Shelf shelf;
+    shelf.files["log"] = GrowableMemory(with_log(built, {built.bat_at, built.metadata_at}, 7));
+    File model = built.guest.bytes;
+    auto disk = shelf.disk("log");
+    REQUIRE(disk);
+    scribble(*disk, model, 6);
+    REQUIRE(disk->top().close());
+    const auto image = vhdx::Image<S, Heap>::open(S(shelf.files["log"]));
+    REQUIRE(image);
+    CHECK(image->log().entries == 0);
+    CHECK(seen_again(shelf, "log") == model);
 }
 
 TEST_CASE("writable: what cannot be written", "[disk][write]") {

@@ -76,13 +76,55 @@ TEST_CASE("power cut: a write tears at 512 bytes and nowhere else", "[power_cut]
     std::vector<byte> bytes = filled(2048, '-');
     PowerCutStorage file(log, bytes);
     REQUIRE(file.write(0, filled(2048, 'a')));
-    CHECK(states_of(log) == std::set<std::string>{"----", "aaaa", "a---", "---a", "-a-a", "aaa-"});
+    CHECK(states_of(log) ==
+          std::set<std::string>{"----", "aaaa", "a---", "---a", "-a-a", "aaa-", "a--a"});
 
     CutLog inside;
     bytes = filled(1024, '-');
     PowerCutStorage other(inside, bytes);
     REQUIRE(other.write(256, filled(256, 'a')));  // within one unit: all or nothing
     CHECK(states_of(inside) == std::set<std::string>{"--", "?-"});
+}
+
+TEST_CASE("power cut: two writes tear in every combination", "[power_cut]") {
+    CutLog log;
+    std::vector<byte> bytes = filled(2048, '-');
+    PowerCutStorage file(log, bytes);
+    REQUIRE(file.write(0, filled(1024, 'a')));
+    REQUIRE(file.write(1024, filled(1024, 'b')));
+    CHECK(states_of(log).size() == 16);
+    CHECK(states_of(log, {.all_torn = 1}).size() == 8);
+}
+
+TEST_CASE("power cut: where it is told to, a write tears inside a unit", "[power_cut]") {
+    CutLog log;
+    std::vector<byte> bytes = filled(1024, '-');
+    PowerCutStorage file(log, bytes);
+    REQUIRE(file.write(0, filled(512, 'a')));
+    REQUIRE(file.write(512, filled(512, 'b')));
+    const std::set<std::string> whole{"--", "a-", "-b", "ab"};
+    CHECK(states_of(log) == whole);
+    auto finer = whole;
+    finer.insert({"?-", "?b"});
+    CHECK(states_of(log, {.fine = 512}) == finer);
+}
+
+TEST_CASE("power cut: contents have one number, wherever they stand", "[power_cut]") {
+    CutLog log;
+    std::vector<byte> bytes = filled(1300, 'a');
+    PowerCutStorage file(log, bytes);
+    REQUIRE(file.resize(700));
+    REQUIRE(file.write(100, filled(412, '-')));
+    REQUIRE(file.resize(2048));
+    REQUIRE(file.write(0, filled(512, 'a')));
+    REQUIRE(file.write(512, filled(512, char{})));
+    const Status run = CutReplay(log).run([](const CutState& state) -> Status {
+        const bool same = state.ids[0] == CutFiles::ids_of(state.files[0]);
+        if (!same) return corrupt("not its numbers");
+        const bool equal = CutFiles(state.files).hash() == state.hash;
+        return equal ? Status{} : Status(corrupt("not its hash"));
+    });
+    CHECK(run);
 }
 
 TEST_CASE("power cut: size and contents reach the medium on their own", "[power_cut]") {

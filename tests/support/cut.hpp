@@ -17,36 +17,39 @@
 
 namespace vdisk::test {
 
-/// What a guest did to a disk, and when, counted in events of a CutLog. Disks are kept whole: those
-/// of workloads are small.
+/// What a guest did to a disk, and when, counted in events of a CutLog. Disks are kept whole: as
+/// their bytes, or as a number for each sector (CutFiles::Ids).
+template <class Disk = File>
 class GuestJournal {
+    static constexpr size_t step = std::is_same_v<Disk, File> ? sector : 1;  ///< of one sector
+
 public:
-    explicit GuestJournal(File disk) : versions_{{0, std::move(disk)}} {}
+    explicit GuestJournal(Disk disk) : versions_{{0, std::move(disk)}} {}
 
     /// From here on what `end` will say may be on the medium, in whole or in part.
     void begin(size_t events) { begun_ = events; }
-    void end(File disk) {
+    void end(Disk disk) {
         if (disk != versions_.back().disk) versions_.push_back({begun_, std::move(disk)});
     }
     /// The guest was told that all is durable.
     void flushed(size_t events) { flushes_.push_back({events, versions_.size() - 1}); }
 
-    [[nodiscard]] const File& now() const { return versions_.back().disk; }
+    [[nodiscard]] const Disk& now() const { return versions_.back().disk; }
     [[nodiscard]] size_t versions() const { return versions_.size(); }
 
     /// Promises 1 and 2: each sector of `seen` is what it was when the guest last flushed, or what
     /// it became after. `events` had begun when the power went.
-    [[nodiscard]] Status judge(size_t events, const File& seen) const {
+    [[nodiscard]] Status judge(size_t events, const Disk& seen) const {
         const auto [first, end] = legal(events);
         bool known_size = false;
         for (size_t v = first; v < end; ++v) {
             known_size = known_size || versions_[v].disk.size() == seen.size();
         }
         if (!known_size) return corrupt("journal: the disk has another size", {seen.size()});
-        for (size_t at = 0; at < seen.size(); at += sector) {
+        for (size_t at = 0; at < seen.size(); at += step) {
             bool is_known = false;
             for (size_t v = end; v-- > first && !is_known;) is_known = same(v, at, seen);
-            if (!is_known) return corrupt("journal: foreign data in a sector", {at / sector, at});
+            if (!is_known) return corrupt("journal: foreign data in a sector", {at / step, at});
         }
         return {};
     }
@@ -61,21 +64,22 @@ public:
         while (end < versions_.size() && versions_[end].begun < events) ++end;
         return {first, end};
     }
-    [[nodiscard]] const File& version(size_t v) const { return versions_[v].disk; }
+    [[nodiscard]] const Disk& version(size_t v) const { return versions_[v].disk; }
 
 private:
     struct Version {
         size_t begun;
-        File disk;
+        Disk disk;
     };
     struct Flush {
         size_t events, version;
     };
 
-    [[nodiscard]] bool same(size_t v, size_t at, const File& seen) const {
-        const File& disk = versions_[v].disk;
-        const size_t length = std::min<size_t>(sector, seen.size() - at);
-        return at + length <= disk.size() && std::memcmp(&disk[at], &seen[at], length) == 0;
+    [[nodiscard]] bool same(size_t v, size_t at, const Disk& seen) const {
+        const Disk& disk = versions_[v].disk;
+        const size_t length = std::min(step, seen.size() - at) * sizeof(typename Disk::value_type);
+        return at + length / sizeof(typename Disk::value_type) <= disk.size() &&
+               std::memcmp(&disk[at], &seen[at], length) == 0;
     }
 
     std::vector<Version> versions_;

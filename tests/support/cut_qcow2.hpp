@@ -170,7 +170,7 @@ private:
     const CutWork& work_;
     CutLog log_;
     File image_, data_;
-    GuestJournal journal_;
+    GuestJournal<> journal_;
     bool has_snapshot_ = false;
     File snapshot_;
     uint64_t autoclear_ = 0;

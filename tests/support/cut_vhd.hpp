@@ -11,25 +11,36 @@ namespace vdisk::test {
 struct VhdSubject {
     template <class S, class T = StagedMetadata<S, Heap>>
     using Writer = VhdWriter<S, T>;
-    static constexpr uint64_t recoveries = 64;  ///< one state of so many is cut again
+    static constexpr uint64_t goes_on = 1;      ///< one state of so many is worked on,
+    static constexpr uint64_t recoveries = 64;  ///< and cut again
 
     template <class S, class T = StagedMetadata<S, Heap>>
     static Result<Writer<S, T>> open(S storage, CacheShape cache) {
         return Writer<S, T>::open(std::move(storage), {.cache = cache});
     }
+    template <class S>
+    static Result<File> read(const S& storage, ParentDisk below) {
+        const auto image = vhd::Image<S, Heap>::open(storage, {.cache = {12, 2}});
+        if (!image) return image.error();
+        return whole_disk(*image, below);
+    }
     static Result<File> read(const File& file, ParentDisk below) { return read_vhd(file, below); }
+    static Result<CutFiles::Ids> look(const OverFile& file, ParentDisk below) {
+        if (Status ends = ends_with_footer(file); !ends) return ends.error();
+        const auto image =
+            vhd::Image<Borrowed<const OverFile>, Heap>::open(Borrowed(file), {.cache = {12, 2}});
+        if (!image) return image.error();
+        return sector_ids(*image, file, below);
+    }
     template <class S>
     static Status recover(S& storage) {
         return vhd::recover(storage, Heap{});
     }
-    static Status judge(const File& file) {
-        if (Status ends = ends_with_footer(file); !ends) return ends;
-        return at_most_leaks_in_vhd(file);
-    }
+    static Status judge(const OverFile& file) { return at_most_leaks_in_vhd(file); }
 
     // Behind what is linked there is a footer at all times, though the file may be longer.
-    static Status ends_with_footer(const File& file) {
-        const MemoryStorage storage(file);
+    static Status ends_with_footer(const OverFile& file) {
+        const Borrowed storage(file);
         const auto image = vhd::open_closed(storage, Heap{});
         if (!image) return image.error();
         if (image->layout.is_fixed()) return {};
@@ -97,7 +108,7 @@ inline ImageCutWork make_cut(const VhdCutKind& kind, uint64_t seed) {
 /// Runs and judges one workload.
 template <class S = PowerCutStorage, class Tables = StagedMetadata<S, Heap>>
 Status cut(const ImageCutWork& work, CutTally& tally) {
-    return cut_image<VhdSubject, S, Tables>(work, tally);
+    return cut_image<VhdSubject, S, Tables>(work, {&tally});
 }
 
 }  // namespace vdisk::test

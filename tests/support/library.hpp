@@ -4,19 +4,14 @@
 
 #include <map>
 
-#include <vdisk/format/vhdx/format.hpp>
-
 #include "support/storages.hpp"
 
 namespace vdisk::test {
 
-/// All formats, and what is not among them yet.
-using LibraryFormats = FormatList<Raw, Qcow, Qcow2, Vhd, Vhdx>;
-
 /// Opens what images name from a map; keeps a record. A name is its own origin.
 struct Library {
     using Origin = std::string;
-    using Image = AnyImage<LibraryFormats, MemoryStorage, Heap, SystemCodecs>;
+    using Image = AnyImage<AllFormats, MemoryStorage, Heap, SystemCodecs>;
     using Disk = Chain<Image, Origin>;
 
     struct Request {

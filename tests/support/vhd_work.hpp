@@ -50,15 +50,18 @@ inline Result<vhd::CheckReport> check_vhd(const File& file) {
 }
 
 /// Nothing is wrong but what leaks, once it is recovered.
-inline Status at_most_leaks_in_vhd(const File& file) {
-    GrowableMemory memory(file);
-    if (Status recovered = vhd::recover(memory, Heap{}); !recovered) return recovered;
+template <class S>
+Status at_most_leaks_in_vhd(S storage) {
+    if (Status recovered = vhd::recover(storage, Heap{}); !recovered) return recovered;
     const char* what = nullptr;
-    const auto report = vhd::check_image(memory, Heap{}, [&](const Problem& p) {
+    const auto report = vhd::check_image(storage, Heap{}, [&](const Problem& p) {
         if (p.flaw != Flaw::leak) what = p.what;
     });
     if (!report) return report.error();
     return what == nullptr ? Status{} : Status(corrupt(what));
+}
+inline Status at_most_leaks_in_vhd(const File& file) {
+    return at_most_leaks_in_vhd(GrowableMemory(file));
 }
 
 }  // namespace vdisk::test

@@ -41,9 +41,18 @@ inline byte content(uint64_t at, uint32_t tag) {
     return at % sector < 24 ? byte(mixed | 1) : byte(tag * 16 + 1);
 }
 
+inline void fill(uint64_t at, MutBytes out, uint32_t tag) {
+    std::ranges::fill(out, byte(tag * 16 + 1));
+    for (uint64_t s = at / sector * sector; s < at + out.size(); s += sector) {
+        for (uint64_t i = std::max(s, at); i < std::min(s + 24, at + out.size()); ++i) {
+            out[i - at] = content(i, tag);
+        }
+    }
+}
+
 inline File contents(uint64_t at, uint64_t length, uint32_t tag) {
     File bytes(static_cast<size_t>(length));
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = content(at + i, tag);
+    fill(at, bytes, tag);
     return bytes;
 }
 
@@ -51,7 +60,8 @@ inline File contents(uint64_t at, uint64_t length, uint32_t tag) {
 struct ParentDisk {
     bool exists = false;
     Status operator()(uint64_t at, MutBytes out) const {
-        for (size_t i = 0; i < out.size(); ++i) out[i] = exists ? content(at + i, 0) : byte{0};
+        if (exists) fill(at, out, 0);
+        else std::ranges::fill(out, byte{0});
         return {};
     }
 };
@@ -88,8 +98,10 @@ Status perform(W& writer, const Op& op, File& model, ParentDisk below, size_t sc
                 done = pack_cluster(writer, op.at, bytes);
             }
             break;
-        case Op::Kind::flush:
-        case Op::Kind::reopen: return writer.flush();
+        case Op::Kind::flush: return writer.flush();
+        case Op::Kind::reopen:
+            if constexpr (requires { writer.close(); }) return writer.close();
+            else return writer.flush();
     }
     if (!done) return done;
     if (op.kind == Op::Kind::zero) std::fill(bytes.begin(), bytes.end(), byte{0});
@@ -112,6 +124,7 @@ struct Mix {
     uint64_t most = 8192;      ///< bytes of one piece
     uint64_t align = 1;        ///< where pieces begin and end
     uint64_t pack_unit = 512;  ///< bytes of what is packed
+    uint64_t trim_align = 1;   ///< zeros and discards grow to whole pieces of so many
 };
 
 class RandomWork {
@@ -134,8 +147,8 @@ public:
             std::min(size_ - at, (drawn + mix_.align - 1) / mix_.align * mix_.align);
         const auto tag = ++tag_;
         if (is(mix_.write)) return Op::write(at, length, tag);
-        if (is(mix_.zero)) return Op::zero(at, length);
-        if (is(mix_.discard)) return Op::discard(at, length);
+        if (is(mix_.zero)) return trim(Op::zero(at, length));
+        if (is(mix_.discard)) return trim(Op::discard(at, length));
         if (is(mix_.pack)) {
             const uint64_t unit = at / mix_.pack_unit * mix_.pack_unit;
             if (size_ - unit < mix_.pack_unit) return Op::write(at, length, tag);
@@ -145,6 +158,13 @@ public:
     }
 
 private:
+    [[nodiscard]] Op trim(Op op) const {
+        const uint64_t end = (op.at + op.length + mix_.trim_align - 1) / mix_.trim_align;
+        op.at = op.at / mix_.trim_align * mix_.trim_align;
+        op.length = std::min(size_, end * mix_.trim_align) - op.at;
+        return op;
+    }
+
     uint64_t size_;
     Mix mix_;
     std::mt19937_64 random_;

@@ -48,18 +48,26 @@ template <BitOrder Order>
     return {value, length < limit ? length : limit};
 }
 
-/// Makes [first, first + count) of `bits` ones.
+/// Makes [first, first + count) of `bits` equal to `value`.
 template <BitOrder Order>
-constexpr void set_bits(MutBytes bits, uint64_t first, uint64_t count) {
+constexpr void fill_bits(MutBytes bits, uint64_t first, uint64_t count, bool value) {
     for (uint64_t bit = first; bit < first + count;) {
         const auto in_byte = static_cast<unsigned>(bit & 7);
         const uint64_t rest = first + count - bit;
         const unsigned n = rest < 8 - in_byte ? static_cast<unsigned>(rest) : 8 - in_byte;
         const unsigned ones = (1u << n) - 1;
         const unsigned shift = Order == BitOrder::msb_first ? 8 - in_byte - n : in_byte;
-        bits[static_cast<size_t>(bit >> 3)] |= static_cast<byte>(ones << shift);
+        byte& b = bits[static_cast<size_t>(bit >> 3)];
+        if (value) b |= static_cast<byte>(ones << shift);
+        else b &= static_cast<byte>(~(ones << shift) & 0xFF);
         bit += n;
     }
+}
+
+/// Makes [first, first + count) of `bits` ones.
+template <BitOrder Order>
+constexpr void set_bits(MutBytes bits, uint64_t first, uint64_t count) {
+    fill_bits<Order>(bits, first, count, true);
 }
 
 }  // namespace vdisk

@@ -8,6 +8,7 @@
 #include <vdisk/format/qcow2/format.hpp>
 #include <vdisk/format/raw/format.hpp>
 #include <vdisk/format/vhd/format.hpp>
+#include <vdisk/format/vhdx/format.hpp>
 #include <vdisk/io/read.hpp>
 
 namespace vdisk {
@@ -16,7 +17,7 @@ namespace vdisk {
 template <class... Formats>
 struct FormatList {};
 
-using AllFormats = FormatList<Raw, Qcow, Qcow2, Vhd>;
+using AllFormats = FormatList<Raw, Qcow, Qcow2, Vhd, Vhdx>;
 
 /// Whether `text` names the format; some have two names.
 template <class Format>

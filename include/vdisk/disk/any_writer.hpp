@@ -51,6 +51,13 @@ public:
     Status flush() {
         return this->visit([](auto& image) { return image.flush(); });
     }
+    /// As flush, and the image is as others open it. Writing may go on, and then needs another.
+    Status close() {
+        return this->visit([](auto& image) -> Status {
+            if constexpr (requires { image.close(); }) return image.close();
+            else return image.flush();
+        });
+    }
 
     [[nodiscard]] uint64_t block_size() const {
         return this->visit([](const auto& image) -> uint64_t {

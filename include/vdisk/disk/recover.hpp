@@ -9,6 +9,7 @@
 #include <vdisk/format/qcow2/repair.hpp>
 #include <vdisk/format/vhd/format.hpp>
 #include <vdisk/format/vhd/recover.hpp>
+#include <vdisk/format/vhdx/format.hpp>
 
 namespace vdisk {
 
@@ -32,6 +33,7 @@ template <WritableStorage S>
 Status recover(std::string_view format, S& storage) {
     if (format == Qcow2::name) return recover_qcow2(storage);
     if (format == Vhd::name || format == Vhd::alias) return vhd::recover(storage, Heap{});
+    if (format == Vhdx::name) return vhdx::replay(storage, Heap{}, SystemIds{});
     return {};
 }
 

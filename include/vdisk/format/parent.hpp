@@ -18,7 +18,8 @@ concept ManyParentNames = requires(const I& image, unsigned choice, std::span<ch
     { image.parent_format(out) } -> std::same_as<Result<std::string_view>>;
 };
 
-/// An image with an id, which a child remembers. Writing to an image does not change it.
+/// An image with an id, which a child remembers. The first write to a VHDX image
+/// changes it.
 template <class I>
 concept Identified = requires(const I& image, const Guid& id) {
     { image.identity() } -> std::same_as<Guid>;

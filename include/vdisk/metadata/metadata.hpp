@@ -80,12 +80,19 @@ public:
         return load_be32(bytes->data() + (at & 4));
     }
 
-    /// Table bytes were changed in the storage by somebody else; they lie in one page.
+    /// Table bytes were changed in the storage by somebody else.
     void changed(uint64_t at, Bytes bytes) {
-        const size_t index = pages_.find(at >> pages_.page_bits());
-        if (index == pages_.none) return;
-        const size_t offset = static_cast<size_t>(at & (pages_.page_size() - 1));
-        std::memcpy(pages_.frame(index) + offset, bytes.data(), bytes.size());
+        while (!bytes.empty()) {
+            const size_t offset = static_cast<size_t>(at & (pages_.page_size() - 1));
+            const size_t rest = pages_.page_size() - offset;
+            const Bytes piece = bytes.first(rest < bytes.size() ? rest : bytes.size());
+            const size_t index = pages_.find(at >> pages_.page_bits());
+            if (index != pages_.none) {
+                std::memcpy(pages_.frame(index) + offset, piece.data(), piece.size());
+            }
+            at += piece.size();
+            bytes = bytes.subspan(piece.size());
+        }
     }
 
 private:

@@ -12,8 +12,8 @@ using namespace vdisk::test;
 TEST_CASE("vhd: no power cut damages an image that is written", "[vhd][write][power_cut]") {
     const auto kinds = vhd_cut_kinds();
     CutTally tally;
-    const auto verdicts =
-        all_cases(kinds, 30, [&](const ImageCutWork& work) { return cut(work, tally); });
+    const auto verdicts = all_cases(
+        kinds, 30, [&](const VhdCutKind&, const ImageCutWork& work) { return cut(work, tally); });
     for (const auto& [kind, verdict] : verdicts) {
         CAPTURE(kind->name, verdict.error().what, verdict.error().value);
         CHECK(verdict);
@@ -107,7 +107,7 @@ TEST_CASE("vhd: every planted fault of order is found", "[vhd][write][power_cut]
     const auto kinds = vhd_cut_kinds();
     CutTally tally;
     const auto seek = [&](Plant plant) {
-        const auto verdicts = all_cases(kinds, 6, [&](const ImageCutWork& work) {
+        const auto verdicts = all_cases(kinds, 6, [&](const VhdCutKind&, const ImageCutWork& work) {
             planted = plant;
             const Status verdict = cut<ForgetfulStorage, WrongTables>(work, tally);
             planted = Plant::none;

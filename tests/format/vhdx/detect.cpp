@@ -12,7 +12,7 @@ using namespace vdisk::test;
 namespace {
 
 std::string probed(const File& file) {
-    const auto found = probe(MemoryStorage(file), LibraryFormats{});
+    const auto found = probe(MemoryStorage(file), AllFormats{});
     return found ? std::string(*found) : found.error().what;
 }
 

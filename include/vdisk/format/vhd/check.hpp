@@ -8,25 +8,7 @@
 
 namespace vdisk::vhd {
 
-struct CheckReport {
-    uint64_t corruptions = 0;
-    uint64_t leaks = 0;  ///< blocks that have room where nothing is
-    uint64_t check_errors = 0;
-    uint64_t image_end = 0;  ///< where the last block or table ends, in bytes
-    uint64_t total_blocks = 0;
-    uint64_t allocated_blocks = 0;
-    uint64_t fragmented_blocks = 0;  ///< that do not follow the guest's last one in the file
-
-    [[nodiscard]] bool is_clean() const { return corruptions + leaks + check_errors == 0; }
-
-    void add(const Problem& problem) {
-        switch (problem.flaw) {
-            case Flaw::corruption: corruptions += problem.times; break;
-            case Flaw::leak: leaks += problem.times; break;
-            case Flaw::unreadable: check_errors += problem.times; break;
-        }
-    }
-};
+using CheckReport = BlockReport;
 
 namespace checking {
 

@@ -4,29 +4,15 @@
 #pragma once
 
 #include <vdisk/core/zero.hpp>
+#include <vdisk/format/compaction.hpp>
 #include <vdisk/format/vhd/image.hpp>
 #include <vdisk/format/vhd/move.hpp>
 #include <vdisk/metadata/staged.hpp>
 
 namespace vdisk::vhd {
 
-struct Compacted {
-    uint64_t dropped = 0;  ///< blocks that said nothing
-    uint64_t moved = 0;
-};
-
-enum class Compaction : uint8_t {
-    move_only,  ///< blocks move into holes, none goes
-    drop,       ///< blocks that read as what is below go as well
-};
-
-/// What is below a base image.
-struct NothingBelow {
-    Status operator()(uint64_t, MutBytes out) const {
-        std::memset(out.data(), 0, out.size());
-        return {};
-    }
-};
+using vdisk::Compacted;
+using vdisk::Compaction;
 
 namespace compacting {
 
@@ -207,18 +193,13 @@ Status cut_end(S& storage, A allocation) {
     return put_end(storage, *footer, *end);
 }
 
-struct NoProgress {
-    Status operator()(uint64_t) const { return {}; }
-};
-
 }  // namespace compacting
 
 /// Compacts a closed image. `below(at, out)` reads the parent of a differencing image, also past
 /// its end; to drop blocks of one it is needed. `progress(block) -> Status` is called now and then,
 /// with a growing number in each of two passes; a failure ends the work between two steps, and is
 /// returned. Memory: 8 bytes for every block there is room for, and 128 KiB.
-template <WritableStorage S, Allocation A, class Below = NothingBelow,
-          class Progress = compacting::NoProgress>
+template <WritableStorage S, Allocation A, class Below = NothingBelow, class Progress = NoProgress>
 Result<Compacted> compact(S& storage, A allocation, Compaction what = Compaction::drop,
                           Below below = {}, Progress progress = {}) {
     const auto image = open_to_change(storage, allocation);

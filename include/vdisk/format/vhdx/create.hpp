@@ -151,10 +151,8 @@ private:
 template <WritableStorage S>
 Status put_locator(Metadata<S>& metadata, const ParentLink& parent) {
     Locator locator;
-    const auto linkage = text_of(parent.data_write_guid);
-    Status done = locator.add("parent_linkage", {linkage.data(), linkage.size()}, false);
-    if (done) done = locator.add("relative_path", parent.relative_path, true);
-    if (done) done = locator.add("absolute_win32_path", parent.absolute_path, true);
+    Status done = put_link(locator, parent);
+    if (done) done = put_paths(locator, parent);
     if (!done) return done;
     return metadata.add(item::parent_locator, item_flag::required, locator.bytes());
 }

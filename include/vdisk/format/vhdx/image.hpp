@@ -5,6 +5,7 @@
 #include <vdisk/core/bits.hpp>
 #include <vdisk/format/coalesce.hpp>
 #include <vdisk/format/parent.hpp>
+#include <vdisk/format/vhdx/bat.hpp>
 #include <vdisk/format/vhdx/locator.hpp>
 #include <vdisk/format/vhdx/overlay.hpp>
 
@@ -76,25 +77,19 @@ public:
         return survey_holes(storage(), lookup(at, length));
     }
 
+    /// How tables are read.
+    [[nodiscard]] const Tables& tables() const { return tables_; }
+
 protected:
     [[nodiscard]] Tables& tables() { return tables_; }
-    [[nodiscard]] const Tables& tables() const { return tables_; }
     [[nodiscard]] Layout& layout_mut() { return layout_; }
 
     /// Where `length` bytes begin that a BAT entry, found at `entry_at`, points to: checked.
     Result<uint64_t> place_of(uint64_t entry, uint64_t entry_at, uint64_t length) const {
         const uint64_t at = entry & entry::offset_mask;
         const Found where{entry, entry_at};
-        // A last block may be cut short; what it begins with may not.
-        if (at < mib || at >= storage().size()) {
-            return corrupt("vhdx: block lies in the first MiB or past the end of the file", where);
-        }
-        if (overlaps(at, length, layout_.bat_at, layout_.bat_length) ||
-            overlaps(at, length, layout_.metadata_at, layout_.metadata_length) ||
-            overlaps(at, length, layout_.log.at, layout_.log.length)) {
-            return corrupt("vhdx: block overlaps the log or a region", where);
-        }
-        return at;
+        const Status right = check_place(layout_, at, length, storage().size(), where);
+        return right ? Result<uint64_t>(at) : right.error();
     }
 
 private:

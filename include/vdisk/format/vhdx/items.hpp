@@ -10,6 +10,28 @@ namespace vdisk::vhdx {
 
 namespace layout {
 
+/// Calls `visit(const MetadataTableEntry&, at) -> Status` for each entry of the metadata table.
+template <Storage S, class Visit>
+Status each_item(const S& storage, uint64_t metadata_at, Visit&& visit) {
+    const auto header = load<MetadataTableHeader>(storage, metadata_at);
+    if (!header) return header.error();
+    if (header->signature != metadata_signature) {
+        return corrupt("vhdx: metadata region has no signature", {Error::none, metadata_at});
+    }
+    const uint32_t count = header->entry_count.value();
+    if (count > max_items) {
+        return corrupt("vhdx: more than 2047 metadata items", {count, metadata_at + 10});
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+        const uint64_t at =
+            metadata_at + sizeof(MetadataTableHeader) + uint64_t{i} * sizeof(MetadataTableEntry);
+        const auto e = load<MetadataTableEntry>(storage, at);
+        if (!e) return e.error();
+        if (Status visited = visit(*e, at); !visited) return visited;
+    }
+    return {};
+}
+
 /// The items of the metadata region, each taken once.
 template <Storage S>
 class Items {
@@ -17,23 +39,10 @@ public:
     Items(const S& storage, Layout& out) : storage_(storage), out_(out) {}
 
     Status read() {
-        const auto header = load<MetadataTableHeader>(storage_, out_.metadata_at);
-        if (!header) return header.error();
-        if (header->signature != metadata_signature) {
-            return corrupt("vhdx: metadata region has no signature",
-                           {Error::none, out_.metadata_at});
-        }
-        const uint32_t count = header->entry_count.value();
-        if (count > max_items) {
-            return corrupt("vhdx: more than 2047 metadata items", {count, out_.metadata_at + 10});
-        }
-        for (uint32_t i = 0; i < count; ++i) {
-            const uint64_t at = out_.metadata_at + sizeof(MetadataTableHeader) +
-                                uint64_t{i} * sizeof(MetadataTableEntry);
-            const auto e = load<MetadataTableEntry>(storage_, at);
-            if (!e) return e.error();
-            if (Status taken = take(*e, at); !taken) return taken;
-        }
+        const Status taken =
+            each_item(storage_, out_.metadata_at,
+                      [this](const MetadataTableEntry& e, uint64_t at) { return take(e, at); });
+        if (!taken) return taken;
         constexpr unsigned needed = 0x1F;
         if ((seen_ & needed) != needed) {
             return corrupt("vhdx: a metadata item is missing", {seen_, out_.metadata_at});
@@ -107,7 +116,7 @@ private:
         const auto size = load<le64>(storage_, at);
         if (!size) return size.error();
         out_.size = size->value();
-        size_at_ = at;
+        out_.size_at = at;
         if (out_.size != 0 && out_.size <= max_size) return {};
         return corrupt("vhdx: size is 0 or beyond 64 TiB", {out_.size, at});
     }
@@ -132,7 +141,7 @@ private:
     Status check_all() {
         if (!is_aligned(out_.size, out_.sector_bits)) {
             return corrupt("vhdx: size is not a multiple of the logical sector",
-                           {out_.size, size_at_});
+                           {out_.size, out_.size_at});
         }
         if (out_.has_parent && out_.parent_locator.at == 0) {
             return corrupt("vhdx: differencing image without a parent locator");
@@ -147,7 +156,6 @@ private:
     const S& storage_;
     Layout& out_;
     unsigned seen_ = 0;
-    uint64_t size_at_ = 0;
 };
 
 }  // namespace layout

@@ -11,6 +11,7 @@ inline constexpr uint64_t max_size = uint64_t{1} << 46;  ///< 64 TiB
 
 /// Region table and metadata, checked: regions lie inside the file, sums cannot wrap.
 struct Layout {
+    uint64_t size_at = 0;           ///< of the item that says the size
     uint64_t size = 0;              ///< bytes the guest sees, a multiple of the logical sector
     uint8_t block_bits = 0;         ///< 20 to 28
     uint8_t sector_bits = 0;        ///< of a logical sector: 9 or 12

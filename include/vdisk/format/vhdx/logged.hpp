@@ -36,15 +36,18 @@ public:
         log_ = log;
     }
 
-    /// Begins the session, once: new ids in the headers, and a log whose first entry says nothing,
-    /// so that a header never names a log without one.
+    /// Begins the session, once: a new file_write_guid in the headers, and a log whose first entry
+    /// says nothing, so that a header never names a log without one.
     template <IdSource I>
     Status start(I& ids) {
         if (started_) return {};
         if (log_.length == 0) return unsupported("vhdx: an image without a log is not written");
-        header_.header.file_write_guid = ids();
-        header_.header.data_write_guid = ids();
-        writer_ = LogWriter(log_, ids(), header_.header.sequence_number.value());
+        if (!is_named_) {
+            header_.header.file_write_guid = ids();
+            writer_ = LogWriter(log_, ids(), header_.header.sequence_number.value());
+            // From here on a header may name this log, whatever fails.
+            is_named_ = true;
+        }
         header_.header.log_guid = writer_.guid();
         if (Status durable = storage().flush(); !durable) return durable;
         const auto nothing = [](size_t) { return LoggedSector{}; };
@@ -54,8 +57,21 @@ public:
         if (put) started_ = true;
         return put;
     }
-    [[nodiscard]] bool is_started() const { return started_; }
-    [[nodiscard]] const Guid& data_write_guid() const { return header_.header.data_write_guid; }
+
+    /// As start, before the first change that a reader of the disk sees: the disk becomes another,
+    /// which is known as `identity`.
+    template <IdSource I>
+    Status start_as(const Guid& identity, I& ids) {
+        if (is_another_ && data_write_guid() == identity) return {};
+        header_.header.data_write_guid = identity;
+        const Status put = started_ ? put_header(storage(), header_) : start(ids);
+        if (put) is_another_ = true;
+        return put;
+    }
+
+    /// Whether the disk has become another since the session began.
+    [[nodiscard]] bool is_another() const { return is_another_; }
+    [[nodiscard]] Guid data_write_guid() const { return header_.header.data_write_guid; }
 
     /// As Metadata::entries; sees changes that are not flushed yet.
     Result<Bytes> entries(uint64_t at, uint64_t length) const {
@@ -107,10 +123,24 @@ public:
         if (!started_) return {};
         if (Status flushed = flush(); !flushed) return flushed;
         header_.header.log_guid = Guid{};
-        Status put = put_header(storage(), header_);
-        if (put) started_ = false;
+        started_ = false;
+        const Status put = put_header(storage(), header_);
+        if (put) is_named_ = is_another_ = false;
         return put;
     }
+
+    /// Cuts the end of the file off, behind `size`, whole MiB: the log says so first.
+    Status shrink(uint64_t size) {
+        if (Status flushed = flush(); !flushed) return flushed;
+        const auto nothing = [](size_t) { return LoggedSector{}; };
+        Status done = writer_.put(storage(), 0, nothing, size);
+        if (done) done = storage().flush();
+        if (done) done = storage().resize(size);
+        return done ? storage().flush() : done;
+    }
+
+    /// Grows whenever changes become durable. A change made now is durable once it has grown.
+    [[nodiscard]] uint64_t generation() const { return generation_; }
 
 private:
     /// A storage whose bytes are not lent: what is read is a copy that changes.
@@ -158,6 +188,7 @@ private:
         pending_ = true;
         Status put = writer_.put(storage(), used_, logged, storage().size());
         if (put) put = storage().flush();
+        if (put) ++generation_;
         for (size_t i = 0; put && i < used_; ++i) {
             put = storage().write(numbers_[i] << log_sector_bits, sector(i));
             if (put) base_.changed(numbers_[i] << log_sector_bits, sector(i));
@@ -181,7 +212,10 @@ private:
     FoundHeader header_{};
     Log log_;
     LogWriter writer_;
+    uint64_t generation_ = 0;
     bool started_ = false;
+    bool is_named_ = false;  ///< a header may name the log of this session
+    bool is_another_ = false;
     bool pending_ = false;
 };
 

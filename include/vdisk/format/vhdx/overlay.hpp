@@ -3,6 +3,7 @@
 #pragma once
 
 #include <vdisk/format/vhdx/log.hpp>
+#include <vdisk/format/vhdx/patches.hpp>
 
 namespace vdisk::vhdx {
 
@@ -10,22 +11,11 @@ namespace vdisk::vhdx {
 /// replayed.
 inline constexpr uint64_t max_updates = 16384;
 
-namespace overlay {
-
-/// Later ones hide earlier ones.
-struct Patch {
-    uint64_t at;
-    uint64_t length;
-    const byte* data;  ///< log_sector bytes; nullptr: zeros
-};
-
-}  // namespace overlay
-
-/// A handle: the patches belong to an Overlay, which outlives it.
+/// A handle: the patches, which are sorted, belong to an Overlay, which outlives it.
 template <Storage S>
 class Overlaid {
 public:
-    Overlaid(S base, std::span<const overlay::Patch> patches, uint64_t size)
+    Overlaid(S base, std::span<const Patch> patches, uint64_t size)
         : base_(std::move(base)), patches_(patches), size_(size) {}
 
     [[nodiscard]] const S& base() const { return base_; }
@@ -46,16 +36,19 @@ public:
             if (Status got = base_.read(at, out.first(inside)); !got) return got;
         }
         std::memset(out.data() + inside, 0, out.size() - inside);
-        for (const overlay::Patch& patch : patches_) lay(patch, at, out);
+        for (size_t i = first_patch(patches_, at); i < patches_.size(); ++i) {
+            if (patches_[i].at >= at + out.size()) break;
+            lay(patches_[i], at, out);
+        }
         return {};
     }
 
     /// Not across the edge of a sector of 4096 bytes where there are patches.
     [[nodiscard]] Result<Bytes> view(uint64_t at,
                                      uint64_t length) const requires ViewableStorage<S> {
-        for (size_t i = patches_.size(); i-- > 0;) {
-            const overlay::Patch& patch = patches_[i];
-            if (!overlaps(at, length, patch.at, patch.length)) continue;
+        const size_t index = first_patch(patches_, at);
+        if (index < patches_.size() && patches_[index].at < at + length) {
+            const Patch& patch = patches_[index];
             const uint64_t skip = (at - patch.at) & (log_sector - 1);
             if (at < patch.at || !fits(skip, length, log_sector)) {
                 return invalid("vhdx: view across the edge of a logged sector");
@@ -78,8 +71,7 @@ public:
 private:
     static constexpr std::array<byte, log_sector> zeros{};
 
-    static void lay(const overlay::Patch& patch, uint64_t at, MutBytes out) {
-        if (!overlaps(at, out.size(), patch.at, patch.length)) return;
+    static void lay(const Patch& patch, uint64_t at, MutBytes out) {
         const uint64_t from = at > patch.at ? at : patch.at;
         const uint64_t end = at + out.size(), patch_end = patch.at + patch.length;
         const auto length = static_cast<size_t>((end < patch_end ? end : patch_end) - from);
@@ -89,7 +81,7 @@ private:
     }
 
     S base_;
-    std::span<const overlay::Patch> patches_;
+    std::span<const Patch> patches_;
     uint64_t size_;  ///< that of the file after the replay; 0: as it is
 };
 
@@ -104,25 +96,25 @@ public:
     Status load(const S& storage, const Log& log, const ActiveLog& active) {
         active_ = active;
         const uint64_t stored = storage.size();
-        grows_ = active.last_file_offset > stored && !is_aligned(stored, log_sector_bits);
-        uint64_t data = grows_ ? log_sector : 0;
-        count_ = grows_ ? 1 : 0;
+        const bool grows = active.last_file_offset > stored && !is_aligned(stored, log_sector_bits);
+        uint64_t data = grows ? log_sector : 0;
         Status counted = each_update(storage, log, active, [&](const Update& update) -> Status {
             data += update.is_zero ? 0 : log_sector;
-            if (++count_ <= max_updates) return {};
+            if (++updates_ <= max_updates) return {};
             return fail(Errc::limit, "vhdx: log is too large to be read without replaying it");
         });
         if (!counted) return counted;
-        auto patches = patches_.reserve(count_ * sizeof(overlay::Patch) + 1);
+        Buffer<A> in_order(patches_.allocation());
+        auto patches = in_order.reserve((updates_ + 1) * sizeof(Patch));
         if (!patches) return patches.error();
         auto bytes = data_.reserve(static_cast<size_t>(data) + 1);
         if (!bytes) return bytes.error();
         size_t n = 0;
         byte* to = bytes->data();
-        const auto keep = [&](const overlay::Patch& patch) {
-            std::memcpy(patches_.bytes().data() + n++ * sizeof patch, &patch, sizeof patch);
+        const auto keep = [&](const Patch& patch) {
+            std::memcpy(patches->data() + n++ * sizeof patch, &patch, sizeof patch);
         };
-        if (grows_) {
+        if (grows) {
             // So that no sector that is lent has an end of its own.
             const uint64_t at = align_down(stored, log_sector_bits);
             const auto length = static_cast<size_t>(stored - at);
@@ -131,8 +123,8 @@ public:
             keep({at, log_sector, to});
             to += log_sector;
         }
-        return each_update(storage, log, active, [&](const Update& update) -> Status {
-            overlay::Patch patch{update.at, update.length, nullptr};
+        Status read = each_update(storage, log, active, [&](const Update& update) -> Status {
+            Patch patch{update.at, update.length, nullptr};
             if (!update.is_zero) {
                 if (Status got = load_update(storage, log, update, MutBytes(to, log_sector));
                     !got) {
@@ -144,23 +136,32 @@ public:
             keep(patch);
             return {};
         });
+        if (!read) return read;
+        auto sorted = patches_.reserve(2 * n * sizeof(Patch) + 1);
+        if (!sorted) return sorted.error();
+        const auto count = Flattening<A>(patches_.allocation())
+                               .run({reinterpret_cast<const Patch*>(patches->data()), n},
+                                    {reinterpret_cast<Patch*>(sorted->data()), 2 * n});
+        if (!count) return count.error();
+        count_ = *count;
+        return {};
     }
 
     /// The file with the log over it.
     template <Storage S>
     [[nodiscard]] Overlaid<S> over(S storage) const {
-        const auto* first = reinterpret_cast<const overlay::Patch*>(patches_.bytes().data());
+        const auto* first = reinterpret_cast<const Patch*>(patches_.bytes().data());
         return Overlaid<S>(std::move(storage), {first, count_}, active_.last_file_offset);
     }
 
     [[nodiscard]] const ActiveLog& active() const { return active_; }
-    [[nodiscard]] size_t updates() const { return count_ - (grows_ ? 1 : 0); }
+    [[nodiscard]] size_t updates() const { return updates_; }
 
 private:
     Buffer<A> patches_;
     Buffer<A> data_;
     size_t count_ = 0;    ///< of the patches
-    bool grows_ = false;  ///< the first of them is the last sector of the file as it is
+    size_t updates_ = 0;  ///< as the log has them
     ActiveLog active_;
 };
 

@@ -25,6 +25,9 @@ public:
         return *sum == header->checksum.value();
     }
 
+    /// Of the copy.
+    [[nodiscard]] uint64_t at() const { return at_; }
+
     Status read(Layout& out) {
         if (count_ > max_regions) {
             return corrupt("vhdx: more than 2047 regions", {count_, at_ + 8});
@@ -95,15 +98,22 @@ private:
     uint32_t count_ = 0;
 };
 
+/// The first copy that is valid.
 template <Storage S>
-Status read_regions(const S& storage, Layout& out) {
+Result<Regions<S>> find_regions(const S& storage) {
     for (const uint64_t place : region_table_places) {
         Regions<S> regions(storage, place);
         const auto valid = regions.is_valid();
         if (!valid) return valid.error();
-        if (*valid) return regions.read(out);
+        if (*valid) return regions;
     }
     return corrupt("vhdx: neither region table is valid", {Error::none, region_table_places[0]});
+}
+
+template <Storage S>
+Status read_regions(const S& storage, Layout& out) {
+    auto regions = find_regions(storage);
+    return regions ? regions->read(out) : Status(regions.error());
 }
 
 }  // namespace layout

@@ -8,21 +8,23 @@
 namespace vdisk::vhdx {
 
 /// Writes `header` with the next sequence number to the place of the older of the two, twice, so
-/// that both are new in the end. A cut leaves the old or the new one valid.
+/// that both are new in the end. A cut leaves the old or the new one valid; so does an error, and
+/// who tries again writes to the same place.
 template <WritableStorage S>
 Status put_header(S& storage, FoundHeader& current) {
     for (int i = 0; i < 2; ++i) {
-        const uint64_t to = current.at == header_places[0] ? header_places[1] : header_places[0];
+        FoundHeader next = current;
+        next.at = current.at == header_places[0] ? header_places[1] : header_places[0];
+        next.header.signature = header_signature;
+        next.header.sequence_number = current.header.sequence_number.value() + 1;
+        next.header.checksum = 0;
         std::array<byte, header_bytes> bytes{};
-        current.header.signature = header_signature;
-        current.header.sequence_number = current.header.sequence_number.value() + 1;
-        current.header.checksum = 0;
-        std::memcpy(bytes.data(), &current.header, sizeof(Header));
-        current.header.checksum = crc32c(bytes);
-        std::memcpy(bytes.data(), &current.header, sizeof(Header));
-        current.at = to;
-        if (Status put = storage.write(to, bytes); !put) return put;
+        std::memcpy(bytes.data(), &next.header, sizeof(Header));
+        next.header.checksum = crc32c(bytes);
+        std::memcpy(bytes.data(), &next.header, sizeof(Header));
+        if (Status put = storage.write(next.at, bytes); !put) return put;
         if (Status durable = storage.flush(); !durable) return durable;
+        current = next;
     }
     return {};
 }

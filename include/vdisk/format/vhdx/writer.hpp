@@ -1,67 +1,32 @@
 // SPDX-License-Identifier: BSL-1.0
-// Writes a VHDX image. New blocks go to the end of the file, at whole MiB; all tables change
-// through the log.
+// Writes a VHDX image: where blocks come from, and what becomes of them.
 #pragma once
 
-#include <vdisk/format/vhdx/image.hpp>
-#include <vdisk/format/vhdx/logged.hpp>
+#include <vdisk/format/vhdx/editor.hpp>
 
 namespace vdisk::vhdx {
 
 template <WritableStorage S, Allocation A, IdSource I, class T = LoggedTables<S, A>>
-class Writer : public Image<S, A, T> {
-    using Base = Image<S, A, T>;
+class Writer : public Editor<S, A, I, T> {
+    using Base = Editor<S, A, I, T>;
 
 public:
-    /// Opens an image to read and write. Refused: one whose log was not replayed (`replay` does
-    /// it). The file is made whole MiB. Nothing else is written before the first change.
+    using Base::layout;
+
+    /// As Editor::open.
     static Result<Writer> open(S storage, OpenOptions options, A allocation, I ids) {
-        auto base = Base::open(std::move(storage), options, std::move(allocation));
+        auto base = Base::open(std::move(storage), options, std::move(allocation), std::move(ids));
         if (!base) return base.error();
-        const auto header = find_header(base->file());
-        if (!header) return header.error();
-        Writer writer(*std::move(base), std::move(ids));
-        writer.tables().use(*header, writer.layout().log);
-        const uint64_t size = writer.storage().size();
-        const uint64_t whole = blocks(size, mib_bits) << mib_bits;
-        if (whole != size) {
-            if (Status grown = writer.storage().resize(whole); !grown) return grown.error();
-        }
-        return writer;
-    }
-
-    Writer(Writer&& other) noexcept
-        : Base(std::move(other)),
-          ids_(std::move(other.ids_)),
-          open_(std::exchange(other.open_, false)) {}
-    Writer& operator=(Writer&& other) noexcept {
-        if (this == &other) return *this;
-        if (open_) static_cast<void>(close());
-        Base::operator=(std::move(other));
-        ids_ = std::move(other.ids_);
-        open_ = std::exchange(other.open_, false);
-        return *this;
-    }
-    /// Closes the image as `close` does, as far as that goes; what fails is found at the next open.
-    ~Writer() {
-        if (open_) static_cast<void>(close());
-    }
-
-    [[nodiscard]] S& storage() { return this->tables().storage(); }
-    [[nodiscard]] const S& storage() const { return this->tables().storage(); }
-    /// Changes with the first write.
-    [[nodiscard]] Guid identity() const {
-        return this->tables().is_started() ? this->tables().data_write_guid() : Base::identity();
+        return Writer(*std::move(base));
     }
 
     /// What is stored is overwritten in place; a block that is not there is made and linked at
     /// once, one per call: it shows zeros or, with no sector claimed yet, the parent.
     Result<Placement> place(uint64_t at, uint64_t length) {
-        if (Status started = this->tables().start(ids_); !started) return started.error();
+        if (Status begun = this->begin_change(); !begun) return begun.error();
         auto run = this->lookup(at, length);
         if (!run) return run.error();
-        const bool is_new = run->at == 0;
-        if (is_new) {
+        if (run->at == 0) {
             if (Status made = make_block(at, run->kind); !made) return made.error();
             run = this->lookup(at, length);
             if (!run) return run.error();
@@ -75,8 +40,7 @@ public:
                          .length = run->length,
                          .head = head,
                          .tail = end - head - run->length,
-                         .fresh = true,
-                         .blank = is_new};
+                         .fresh = true};
     }
 
     /// Claims the sectors of a fresh placement in the sector bitmap.
@@ -97,29 +61,17 @@ public:
     /// Whole blocks become zeros without space. Blocks of a "fixed" image keep theirs.
     Result<uint64_t> zero(uint64_t at, uint64_t length) {
         if (layout().leaves_allocated && !layout().has_parent) return uint64_t{0};
-        if (Status started = this->tables().start(ids_); !started) return started.error();
-        const uint64_t entry_at = layout().entry_at(at >> layout().block_bits);
-        const auto e = this->tables().le64(entry_at);
-        if (!e) return e.error();
-        const auto state = static_cast<State>(*e & entry::state_mask);
-        const bool is_zero =
-            state == State::zero || (state == State::not_present && !layout().has_parent);
-        if (!is_zero) {
-            const Status put =
-                this->tables().put_le64(entry_at, static_cast<uint64_t>(State::zero));
-            if (!put) return put.error();
-        }
-        return length < layout().block_size() ? length : layout().block_size();
+        return give_up(at, length, State::zero);
     }
 
-    /// As zero, of the whole blocks in the range.
+    /// As zero, of the whole blocks in the range, which become unmapped.
     Result<uint64_t> discard(uint64_t at, uint64_t length) {
         const uint64_t into = at & (layout().block_size() - 1);
         const uint64_t rest = layout().block_size() - into;
         const bool ends = at + length == layout().size;
         const bool whole = into == 0 && (length >= rest || ends);
-        if (whole) {
-            if (const auto done = zero(at, length); !done) return done;
+        if (whole && (layout().has_parent || !layout().leaves_allocated)) {
+            if (const auto done = give_up(at, length, State::unmapped); !done) return done;
         }
         return length < rest ? length : rest;
     }
@@ -127,31 +79,35 @@ public:
     /// Whole blocks show the parent again.
     Result<uint64_t> drop(uint64_t at, uint64_t length) {
         if (layout().leaves_allocated) return unsupported("vhdx: a fixed image holds all it has");
-        if (Status started = this->tables().start(ids_); !started) return started.error();
+        if (Status begun = this->begin_change(); !begun) return begun.error();
         const uint64_t first = blocks(at, layout().block_bits);
         const uint64_t end = at + length == layout().size ? layout().payload_blocks()
                                                           : (at + length) >> layout().block_bits;
         for (uint64_t number = first; number < end; ++number) {
-            const uint64_t entry_at = layout().entry_at(number);
-            const auto e = this->tables().le64(entry_at);
+            const auto e = load_entry(this->tables(), layout(), number);
             if (!e) return e.error();
-            if (*e == 0) continue;
-            if (Status put = this->tables().put_le64(entry_at, 0); !put) return put.error();
+            if (Status put = this->put_entry(*e, 0); !put) return put.error();
         }
         return length;
     }
 
-    /// Everything written is durable, in place or in the log.
-    Status flush() { return this->tables().flush(); }
-
-    /// Everything is in its place and the log is empty: others open the image as it is. Writing may
-    /// go on, and then needs another close.
-    Status close() { return this->tables().finish(); }
-
 private:
-    Writer(Base base, I ids) : Base(std::move(base)), ids_(std::move(ids)) {}
+    explicit Writer(Base base) : Base(std::move(base)) {}
 
-    using Base::layout;
+    // The block at `at` reads as zeros without a place. One that does already stays as it is.
+    Result<uint64_t> give_up(uint64_t at, uint64_t length, State state) {
+        const auto e = load_entry(this->tables(), layout(), at >> layout().block_bits);
+        if (!e) return e.error();
+        const State now = e->state();
+        const bool is_zero = now == State::zero || now == state ||
+                             (now == State::not_present && !layout().has_parent);
+        if (!is_zero) {
+            if (Status begun = this->begin_change(); !begun) return begun.error();
+            const Status put = this->put_entry(*e, static_cast<uint64_t>(state));
+            if (!put) return put.error();
+        }
+        return length < layout().block_size() ? length : layout().block_size();
+    }
 
     // Number of the bit, in the bitmap of its chunk, of the first sector of a block.
     [[nodiscard]] uint64_t first_bit(uint64_t number) const {
@@ -159,16 +115,8 @@ private:
         return in_chunk << (layout().block_bits - layout().sector_bits);
     }
 
-    Result<uint64_t> append(uint64_t length) {
-        const uint64_t at = blocks(storage().size(), mib_bits) << mib_bits;
-        if (at >> 62 != 0) return fail(Errc::limit, "vhdx: the file is too large", {at});
-        if (Status grown = storage().resize(at + length); !grown) return grown.error();
-        this->tables().wrote_data();  // the new size has to be durable, too
-        return at;
-    }
-
-    // A block of zeros at the end of the file. Where it hides nothing, it is there in full; where
-    // the parent shows through, no sector of it is claimed.
+    // A block for what `at` is in. Where it hides nothing, it is zeros and there in full; where the
+    // parent shows through, no sector of it is claimed.
     Status make_block(uint64_t at, Kind before) {
         const uint64_t number = at >> layout().block_bits;
         const bool partial = before == Kind::absent && layout().has_parent;
@@ -176,19 +124,26 @@ private:
         if (partial) {
             if (Status clear = clear_bits(number); !clear) return clear;
         }
-        const auto home = append(layout().block_size());
+        const auto home =
+            partial ? room_for(layout().block_size()) : this->allocate_zeros(layout().block_size());
         if (!home) return home.error();
+        const auto e = load_entry(this->tables(), layout(), number);
+        if (!e) return e.error();
         const auto state = partial ? State::partially_present : State::fully_present;
-        return this->tables().put_le64(layout().entry_at(number),
-                                       *home | static_cast<uint64_t>(state));
+        return this->put_entry(*e, *home | static_cast<uint64_t>(state));
+    }
+
+    // For a block of which no sector is claimed.
+    Result<uint64_t> room_for(uint64_t length) {
+        const auto room = this->allocate(length);
+        return room ? Result<uint64_t>(room->at) : room.error();
     }
 
     Result<uint64_t> bitmap_of(uint64_t number) {
-        const uint64_t entry_at = layout().bitmap_entry_at(number);
-        const auto e = this->tables().le64(entry_at);
+        const auto e = load_bitmap_entry(this->tables(), layout(), number);
         if (!e) return e.error();
-        if (static_cast<State>(*e & entry::state_mask) != State::fully_present) return uint64_t{0};
-        return this->place_of(*e, entry_at, mib);
+        if (e->state() != State::fully_present) return uint64_t{0};
+        return this->place_of(e->value, e->at, mib);
     }
 
     // What a bitmap says of a block that was not partially present means nothing.
@@ -196,7 +151,7 @@ private:
         const auto bitmap = bitmap_of(number);
         if (!bitmap) return bitmap.error();
         if (*bitmap == 0) {
-            const auto fresh = append(mib);
+            const auto fresh = this->allocate_zeros(mib);
             if (!fresh) return fresh.error();
             return this->tables().put_le64(layout().bitmap_entry_at(number),
                                            *fresh | static_cast<uint64_t>(State::fully_present));
@@ -204,8 +159,10 @@ private:
         const uint64_t bytes = layout().block_size() >> layout().sector_bits >> 3;
         const uint64_t from = *bitmap + (first_bit(number) >> 3);
         constexpr std::array<byte, 256> zeros{};
-        for (uint64_t done = 0; done < bytes; done += zeros.size()) {
-            if (Status put = this->tables().put(from + done, zeros); !put) return put;
+        const Bytes piece(zeros.data(),
+                          bytes < zeros.size() ? static_cast<size_t>(bytes) : zeros.size());
+        for (uint64_t done = 0; done < bytes; done += piece.size()) {
+            if (Status put = this->tables().put(from + done, piece); !put) return put;
         }
         return {};
     }
@@ -232,9 +189,6 @@ private:
         }
         return {};
     }
-
-    I ids_;
-    bool open_ = true;
 };
 
 }  // namespace vdisk::vhdx

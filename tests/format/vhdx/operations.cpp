@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSL-1.0
+// What is done to closed VHDX images, and the use of space that is given up.
+#include <vdisk/format/vhdx/change.hpp>
+#include <vdisk/format/vhdx/compact.hpp>
+#include <vdisk/format/vhdx/repair.hpp>
+#include <vdisk/format/vhdx/resize.hpp>
+
+#include "catch.hpp"
+#include "support/cut_vhdx.hpp"
+
+using namespace vdisk;
+using namespace vdisk::test;
+
+namespace {
+
+using MemoryWriter = VhdxWriter<Borrowed<GrowableMemory>>;
+
+MemoryWriter writer_of(GrowableMemory& memory) {
+    return value_of(VhdxSubject::open(Borrowed(memory), {12, 6}));
+}
+
+File disk_of(const GrowableMemory& memory, ParentDisk below = {}) {
+    return value_of(VhdxSubject::read(bytes_of(memory), below));
+}
+
+Guid identity_of(const GrowableMemory& memory) {
+    return value_of(VhdxReader::open(MemoryStorage(memory.bytes()))).identity();
+}
+
+vhdx::CheckReport check_of(GrowableMemory& memory) {
+    return value_of(vhdx::check_image(memory, Heap{}));
+}
+
+// Blocks 0, 2 and 3 of 1 MiB, of five, with contents.
+GrowableMemory lively(bool is_child = false, uint64_t size = 5_MiB - 8 * sector) {
+    GrowableMemory memory(new_vhdx(vhdx_options(size, is_child)));
+    auto writer = writer_of(memory);
+    File model = value_of(whole_disk(writer, {is_child}));
+    for (const uint64_t block : {0, 2, 3}) {
+        REQUIRE(perform(writer, Op::write(block * 1_MiB + 3 * sector, 9000, 5), model, {is_child}));
+    }
+    REQUIRE(writer.close());
+    return memory;
+}
+
+bool begins_with(const File& whole, const File& part) {
+    return whole.size() >= part.size() && std::equal(part.begin(), part.end(), whole.begin());
+}
+
+bool is_zero_from(const File& disk, uint64_t at) {
+    return std::all_of(disk.begin() + static_cast<std::ptrdiff_t>(at), disk.end(),
+                       [](byte b) { return b == byte{0}; });
+}
+
+}  // namespace
+
+TEST_CASE("vhdx: what is given up is used again, once that is durable", "[vhdx][write]") {
+    GrowableMemory memory = lively();
+    auto writer = writer_of(memory);
+    File model = value_of(whole_disk(writer, {}));
+    const uint64_t size = memory.size();
+    REQUIRE(perform(writer, Op::zero(2_MiB, 1_MiB), model, {}));
+    // Not yet: a cut might bring it back.
+    REQUIRE(perform(writer, Op::write(4_MiB, 512, 7), model, {}));
+    CHECK(memory.size() == size + 1_MiB);
+    REQUIRE(writer.flush());
+    REQUIRE(perform(writer, Op::write(1_MiB + 700, 512, 8), model, {}));
+    CHECK(memory.size() == size + 1_MiB);
+    REQUIRE(writer.close());
+    const bool same = disk_of(memory) == model;
+    CHECK(same);
+    CHECK(check_of(memory).is_clean());
+}
+
+TEST_CASE("vhdx: table pages may be smaller than logged sectors", "[vhdx][write]") {
+    GrowableMemory memory = lively(true);
+    auto writer = value_of(VhdxSubject::open(Borrowed(memory), {.page_bits = 9, .count_bits = 0}));
+    File model = value_of(whole_disk(writer, {true}));
+    for (uint64_t i = 0; i < 40; ++i) {
+        const uint64_t at = i * 7919 % (5 * 2048 - 16) * sector;
+        REQUIRE(perform(writer, Op::write(at, 3 * sector, 9), model, {true}));
+        if (i % 5 == 0) REQUIRE(writer.flush());
+    }
+    bool same = value_of(whole_disk(writer, {true})) == model;
+    CHECK(same);
+    REQUIRE(writer.close());
+    same = disk_of(memory, {true}) == model;
+    CHECK(same);
+}
+
+TEST_CASE("vhdx: space that is free when an image is opened is used", "[vhdx][write]") {
+    GrowableMemory memory = lively();
+    const uint64_t size = memory.size();
+    {
+        auto writer = writer_of(memory);
+        REQUIRE(writer.discard(0, 1_MiB));
+    }
+    auto writer = writer_of(memory);
+    File model = value_of(whole_disk(writer, {}));
+    REQUIRE(perform(writer, Op::write(1_MiB, 512, 8), model, {}));
+    REQUIRE(writer.close());
+    CHECK(memory.size() == size);
+    const bool same = disk_of(memory) == model;
+    CHECK(same);
+}
+
+TEST_CASE("vhdx: a block that the file cuts short keeps its data when it is written",
+          "[vhdx][write]") {
+    GrowableMemory memory = lively();
+    const File disk = disk_of(memory);
+    REQUIRE(memory.resize(memory.size() - 1_MiB + 32 * sector));
+    auto writer = writer_of(memory);
+    File model = disk;
+    REQUIRE(perform(writer, Op::write(3_MiB + 512_KiB, 512, 8), model, {}));
+    REQUIRE(writer.close());
+    const bool same = disk_of(memory) == model;
+    CHECK(same);
+    CHECK(check_of(memory).is_clean());
+}
+
+TEST_CASE("vhdx: a disk grows with zeros", "[vhdx][resize]") {
+    for (const bool is_child : {false, true}) {
+        CAPTURE(is_child);
+        const ParentDisk below{is_child};
+        GrowableMemory memory = lively(is_child);
+        const File disk = disk_of(memory, below);
+        const Guid id = identity_of(memory);
+        REQUIRE(vhdx::grow(memory, 9_MiB, Heap{}, SeededIds(8)));
+        const File grown = disk_of(memory, below);
+        CHECK(grown.size() == 9_MiB);
+        CHECK(begins_with(grown, disk));
+        if (!is_child) CHECK(is_zero_from(grown, disk.size()));
+        CHECK(identity_of(memory) != id);
+        CHECK(check_of(memory).is_clean());
+    }
+}
+
+TEST_CASE("vhdx: what was behind the end does not come back", "[vhdx][resize]") {
+    for (const bool is_child : {false, true}) {
+        CAPTURE(is_child);
+        GrowableMemory memory = lively(is_child);
+        const uint64_t size = 2_MiB + 4 * sector;
+        const File disk = disk_of(memory, {is_child});
+        REQUIRE(vhdx::shrink(memory, size, Heap{}, SeededIds(8)));
+        CHECK(disk_of(memory, {is_child}).size() == size);
+        CHECK(check_of(memory).is_clean());
+        REQUIRE(vhdx::grow(memory, 4_MiB, Heap{}, SeededIds(9)));
+        const File again = disk_of(memory, {is_child});
+        CHECK(std::equal(again.begin(), again.begin() + size, disk.begin()));
+        // The block that was cut; further on a child shows its parent.
+        const File block(again.begin(), again.begin() + 3_MiB);
+        CHECK(is_zero_from(block, size));
+        if (!is_child) CHECK(is_zero_from(again, size));
+    }
+}
+
+TEST_CASE("vhdx: a table that is too short moves when the disk grows", "[vhdx][resize]") {
+    GrowableMemory memory = lively();
+    const File disk = disk_of(memory);
+    const uint64_t size = 200000_MiB;
+    REQUIRE(vhdx::grow(memory, size, Heap{}, SeededIds(8)));
+    const auto image = value_of(VhdxReader::open(MemoryStorage(memory.bytes())));
+    CHECK(image.size() == size);
+    CHECK(image.layout().bat_length == 2_MiB);
+    File front(disk.size());
+    REQUIRE(read(image, 0, front));
+    const bool same = front == disk;
+    CHECK(same);
+    CHECK(check_of(memory).is_clean());
+    auto writer = writer_of(memory);
+    const File tail = contents(0, 4096, 3);
+    std::array<byte, 512> scratch;
+    REQUIRE(write(writer, size - 4096, tail, scratch));
+    REQUIRE(writer.close());
+    CHECK(check_of(memory).is_clean());
+}
+
+TEST_CASE("vhdx: a fixed disk has all its blocks after it grows", "[vhdx][resize]") {
+    auto options = vhdx_options(2_MiB);
+    options.fixed = true;
+    GrowableMemory memory(new_vhdx(options));
+    REQUIRE(vhdx::grow(memory, 4_MiB, Heap{}, SeededIds(8)));
+    const auto report = check_of(memory);
+    CHECK(report.is_clean());
+    CHECK(report.allocated_blocks == 4);
+    REQUIRE(vhdx::shrink(memory, 1_MiB, Heap{}, SeededIds(8)));
+    CHECK(check_of(memory).allocated_blocks == 1);
+    CHECK(memory.size() == 5_MiB);
+}
+
+TEST_CASE("vhdx: sizes that cannot be are refused, and nothing is written", "[vhdx][resize]") {
+    GrowableMemory memory = lively();
+    const File before = bytes_of(memory);
+    CHECK(vhdx::grow(memory, 5_MiB + 100, Heap{}, SeededIds(8)).error().code == Errc::invalid);
+    CHECK(vhdx::grow(memory, 1_MiB, Heap{}, SeededIds(8)).error().code == Errc::invalid);
+    CHECK(vhdx::shrink(memory, 0, Heap{}, SeededIds(8)).error().code == Errc::invalid);
+    CHECK(vhdx::grow(memory, (uint64_t{1} << 46) + 512, Heap{}, SeededIds(8)).error().code ==
+          Errc::invalid);
+    const bool same = bytes_of(memory) == before;
+    CHECK(same);
+}
+
+TEST_CASE("vhdx: compacting drops what says nothing and closes the holes", "[vhdx][compact]") {
+    GrowableMemory memory = lively();
+    {
+        auto writer = writer_of(memory);
+        File model = value_of(whole_disk(writer, {}));
+        REQUIRE(perform(writer, Op::write(1_MiB, 512, 9), model, {}));
+        REQUIRE(perform(writer, Op::zero(2_MiB, 512_KiB), model, {}));
+        REQUIRE(perform(writer, Op::zero(2_MiB + 512_KiB, 512_KiB), model, {}));
+        REQUIRE(writer.drop(0, 1_MiB));
+        REQUIRE(writer.close());
+    }
+    const File disk = disk_of(memory);
+    const Guid id = identity_of(memory);
+    const auto done = value_of(vhdx::compact(memory, Heap{}, SeededIds(8)));
+    CHECK(done.dropped == 1);
+    CHECK(done.moved == 2);
+    CHECK(memory.size() == 6_MiB);
+    const bool same = disk_of(memory) == disk;
+    CHECK(same);
+    CHECK(identity_of(memory) == id);
+    CHECK(check_of(memory).is_clean());
+}
+
+TEST_CASE("vhdx: compacting a child drops what its parent has, and bitmaps", "[vhdx][compact]") {
+    GrowableMemory memory = lively(true);
+    {
+        auto writer = writer_of(memory);
+        File model = value_of(whole_disk(writer, {true}));
+        // The parent's own bytes.
+        for (const uint64_t block : {0, 2, 3}) {
+            REQUIRE(perform(writer, Op::write(block * 1_MiB, 32 * sector, 0), model, {true}));
+        }
+        REQUIRE(writer.close());
+    }
+    CHECK(vhdx::compact(memory, Heap{}, SeededIds(8)).error().code == Errc::invalid);
+    const auto done =
+        value_of(vhdx::compact(memory, Heap{}, SeededIds(8), Compaction::drop, ParentDisk{true}));
+    CHECK(done.dropped == 3);
+    CHECK(memory.size() == 4_MiB);
+    CHECK(check_of(memory).is_clean());
+    const bool same = disk_of(memory, {true}) == contents(0, 5_MiB - 8 * sector, 0);
+    CHECK(same);
+}
+
+TEST_CASE("vhdx: a table that moved away comes back", "[vhdx][compact]") {
+    GrowableMemory memory = lively();
+    REQUIRE(vhdx::grow(memory, 200000_MiB, Heap{}, SeededIds(8)));
+    REQUIRE(vhdx::shrink(memory, 5_MiB, Heap{}, SeededIds(9)));
+    const File disk = disk_of(memory);
+    REQUIRE(vhdx::compact(memory, Heap{}, SeededIds(8)));
+    const bool same = disk_of(memory) == disk;
+    CHECK(same);
+    CHECK(check_of(memory).is_clean());
+    // First MiB, log, metadata, table, three blocks.
+    CHECK(memory.size() == 7_MiB);
+}
+
+TEST_CASE("vhdx: a parent gets other names, or another id", "[vhdx][parent]") {
+    GrowableMemory memory = lively(true);
+    const File disk = disk_of(memory, {true});
+    const Guid old = SeededIds(9)(), fresh = SeededIds(10)(), next = SeededIds(11)();
+    const auto open = [&] { return value_of(VhdxReader::open(MemoryStorage(memory.bytes()))); };
+    const auto names = [&] {
+        std::vector<std::string> all;
+        std::array<char, 512> buffer;
+        for (unsigned i = 0;; ++i) {
+            const auto name = open().parent_name(i, buffer);
+            if (!name) return all;
+            all.emplace_back(*name);
+        }
+    };
+    const Guid id = identity_of(memory);
+    REQUIRE(vhdx::set_parent(
+        memory, {.data_write_guid = old, .relative_path = "a/b.vhdx", .absolute_path = "/c/d.vhdx"},
+        Heap{}, SeededIds(8)));
+    CHECK(names() == std::vector<std::string>{"a/b.vhdx", "/c/d.vhdx"});
+    CHECK(identity_of(memory) == id);
+
+    REQUIRE(vhdx::set_parent_id(memory, old, next, Heap{}, SeededIds(8)));
+    CHECK(open().is_child_of(old));
+    CHECK(open().is_child_of(next));
+    REQUIRE(vhdx::set_parent_id(memory, next, Guid{}, Heap{}, SeededIds(8)));
+    CHECK_FALSE(open().is_child_of(old));
+    CHECK(open().is_child_of(next));
+    CHECK(names() == std::vector<std::string>{"a/b.vhdx", "/c/d.vhdx"});
+    CHECK(identity_of(memory) == id);
+
+    REQUIRE(vhdx::set_parent(memory,
+                             {.data_write_guid = fresh, .relative_path = std::string(3000, 'x')},
+                             Heap{}, SeededIds(8)));
+    CHECK(open().is_child_of(fresh));
+    CHECK(identity_of(memory) != id);
+    const bool same = disk_of(memory, {true}) == disk;
+    CHECK(same);
+    CHECK(check_of(memory).is_clean());
+
+    GrowableMemory base = lively();
+    CHECK(vhdx::set_parent_id(base, old, {}, Heap{}, SeededIds(8)).error().code == Errc::invalid);
+    CHECK(vhdx::set_parent(memory, {.data_write_guid = old}, Heap{}, SeededIds(8)).error().code ==
+          Errc::invalid);
+}
+
+TEST_CASE("vhdx: the ids of disk and contents can be set", "[vhdx][ids]") {
+    GrowableMemory memory = lively();
+    const Guid id = SeededIds(20)();
+    REQUIRE(vhdx::set_identity(memory, id, Heap{}, SeededIds(8)));
+    CHECK(identity_of(memory) == id);
+    REQUIRE(vhdx::set_virtual_disk_id(memory, id, Heap{}, SeededIds(8)));
+    CHECK(value_of(VhdxReader::open(MemoryStorage(memory.bytes()))).layout().virtual_disk_id == id);
+    CHECK(check_of(memory).is_clean());
+}
