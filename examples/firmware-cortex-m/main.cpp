@@ -10,6 +10,7 @@
 #include <vdisk/format/vhd/writer.hpp>
 #include <vdisk/format/vhdx/image.hpp>
 #include <vdisk/io/write.hpp>
+#include <vdisk/metadata/one_page.hpp>
 #include <vdisk/storage/memory.hpp>
 
 #include "reading.hpp"
@@ -21,7 +22,8 @@ extern "C" const byte vhd_begin[], vhd_end[], qcow2_begin[], qcow2_end[], vhdx_b
 
 namespace {
 
-alignas(8) std::array<byte, 4096> tables;
+alignas(8) std::array<byte, OnePage::page_size> page;  // of tables, to read
+alignas(8) std::array<byte, 4096> tables;              // to write
 
 // Opens an image, and looks whether it holds the disk of that checksum.
 template <class Open>
@@ -59,29 +61,18 @@ bool holds_all_in_flash(uint32_t expected) {
 }
 
 // The card is behind a table of functions: these readers serve any other medium as well.
-template <class Format>
-bool holds_on_card(const char* what, const char* name, uint32_t expected, const Format& open) {
+template <class I>
+bool holds_on_card(const char* what, const char* name, uint32_t expected) {
     const auto file = card(name);
     if (!file) return tell(what, file.error());
-    ArenaMemory memory{tables};
-    const bool good = holds(what, expected, [&] { return open(StorageRef(*file), Arena(memory)); });
-    tell(what, ": tables ", memory.peak);
-    return good;
+    return holds(what, expected, [&] { return I::open(StorageRef(*file), {}, OnePage(page)); });
 }
 
 bool holds_all_on_card(uint32_t expected) {
-    return holds_on_card("vhd on card", "disk.vhd", expected,
-                         [](StorageRef card, Arena memory) {
-                             return vhd::Image<StorageRef, Arena>::open(card, small, memory);
-                         }) &&
-           holds_on_card("qcow2 on card", "disk.qcow2", expected,
-                         [](StorageRef card, Arena memory) {
-                             using Card = qcow2::Image<StorageRef, Arena, NoCodec>;
-                             return Card::open(card, small, memory);
-                         }) &&
-           holds_on_card("vhdx on card", "disk.vhdx", expected, [](StorageRef card, Arena memory) {
-               return vhdx::Image<StorageRef, Arena>::open(card, small, memory);
-           });
+    return holds_on_card<vhd::Image<StorageRef, OnePage>>("vhd on card", "disk.vhd", expected) &&
+           holds_on_card<qcow2::Image<StorageRef, OnePage, NoCodec>>("qcow2 on card", "disk.qcow2",
+                                                                     expected) &&
+           holds_on_card<vhdx::Image<StorageRef, OnePage>>("vhdx on card", "disk.vhdx", expected);
 }
 
 // Over data, over the edge of a block, and where nothing is yet. run.sh writes the same.
@@ -125,9 +116,8 @@ bool writes_all() {
 bool refuses_packed() {
     const auto file = card("packed.qcow2");
     if (!file) return tell("packed qcow2", file.error());
-    ArenaMemory memory{tables};
-    using Plain = qcow2::Image<StorageRef, Arena, NoCodec>;
-    const auto image = Plain::open(StorageRef(*file), small, Arena(memory));
+    using Plain = qcow2::Image<StorageRef, OnePage, NoCodec>;
+    const auto image = Plain::open(StorageRef(*file), {}, OnePage(page));
     if (!image) return tell("packed qcow2", image.error());
     const Status got = read(*image, 1_MiB, buffer);
     if (!got) tell("packed qcow2", got.error());

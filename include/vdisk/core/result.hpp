@@ -46,6 +46,9 @@ struct Found {
 
 namespace failure {
 
+/// What a success gives who asks for its error all the same.
+inline constexpr Error no_error{};
+
 // Out of line, and not worked out by the compiler into 32 bytes to be copied: hundreds of places
 // fail, and in firmware each shall cost no more than a call.
 [[nodiscard, gnu::noinline, gnu::cold]] inline Error make(Errc code, const char* what) {
@@ -81,8 +84,8 @@ namespace failure {
     return fail(Errc::invalid, what, found);
 }
 
-/// A T or the Error that says why there is none. Reading the wrong side is undefined, as with
-/// std::optional: test first.
+/// A T or the Error that says why there is none. Reading a value that is not there is undefined, as
+/// with std::optional: test first.
 template <class T>
 class [[nodiscard]] Result {
 public:
@@ -124,7 +127,9 @@ public:
     }
 
     [[nodiscard]] constexpr explicit operator bool() const { return has_value_; }
-    [[nodiscard]] constexpr const Error& error() const { return either_.error; }
+    [[nodiscard]] constexpr const Error& error() const {
+        return has_value_ ? failure::no_error : either_.error;
+    }
 
     constexpr T& operator*() & { return either_.value; }
     constexpr const T& operator*() const& { return either_.value; }
@@ -155,7 +160,9 @@ public:
         : has_value_(false), either_(error) {}
 
     [[nodiscard]] constexpr explicit operator bool() const { return has_value_; }
-    [[nodiscard]] constexpr const Error& error() const { return either_.error; }
+    [[nodiscard]] constexpr const Error& error() const {
+        return has_value_ ? failure::no_error : either_.error;
+    }
 
 private:
     bool has_value_;

@@ -28,7 +28,7 @@ public:
         const auto active = find_active(storage, *log, allocation);
         if (!active) return active.error();
         Overlay<A> overlay(allocation);
-        if (!std::same_as<A, NoAllocation> && active->entries > 0) {
+        if (!std::derived_from<A, NoAllocation> && active->entries > 0) {
             if (Status read = overlay.load(storage, *log, *active); !read) return read.error();
         }
         Layout layout = layout_of(*header, *log);

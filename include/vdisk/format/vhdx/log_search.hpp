@@ -224,7 +224,7 @@ private:
 template <Storage S, Allocation A>
 Result<ActiveLog> find_active(const S& storage, const Log& log, A allocation) {
     if (log.guid.is_nil()) return ActiveLog{};
-    if constexpr (std::same_as<A, NoAllocation>) {
+    if constexpr (std::derived_from<A, NoAllocation>) {
         return fail(Errc::no_memory, "vhdx: the log was not replayed, and there is no memory for it");
     }
     auto search = log::Search<S, A>::make(storage, log, std::move(allocation));
