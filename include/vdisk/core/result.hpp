@@ -99,8 +99,11 @@ public:
         const Error& error)
         : has_value_(false), either_(error) {}
 
-    /// A value as T{} makes it, to be filled where it is: large ones are not copied that way.
-    constexpr explicit Result(std::in_place_t /*unused*/) : has_value_(true), either_() {}
+    /// A value made of `args` where it is to be: large ones are not copied that way. T may keep its
+    /// constructor to itself and its Result: `friend Result<T>`.
+    template <class... Args>
+    constexpr explicit Result(std::in_place_t /*unused*/, Args&&... args)
+        : has_value_(true), either_(std::in_place, std::forward<Args>(args)...) {}
 
     constexpr Result(const Result& other) requires std::is_copy_constructible_v<T>
         : has_value_(other.has_value_),
@@ -143,7 +146,9 @@ private:
     union Either {
         T value;
         Error error;
-        constexpr Either() : value{} {}
+        template <class... Args>
+        constexpr explicit Either(std::in_place_t /*unused*/, Args&&... args)
+            : value(std::forward<Args>(args)...) {}
         constexpr explicit Either(T&& v) : value(std::move(v)) {}
         constexpr explicit Either(const Error& e) : error(e) {}
         constexpr ~Either() {}

@@ -29,7 +29,8 @@ public:
         if (options.purpose == Purpose::data && layout->crypt_method != 0) return encrypted();
         auto tables = Tables::make(std::move(storage), options.cache, allocation);
         if (!tables) return tables.error();
-        return Image(*layout, *std::move(tables), std::move(allocation), std::move(codec));
+        return Result<Image>(std::in_place, *layout, *std::move(tables), std::move(allocation),
+                             std::move(codec));
     }
 
     [[nodiscard]] uint64_t size() const { return layout_.size; }
@@ -60,7 +61,9 @@ protected:
     [[nodiscard]] const Tables& tables() const { return tables_; }
 
 private:
-    Image(const Layout& layout, Tables tables, A allocation, C codec)
+    friend Result<Image>;
+
+    Image(const Layout& layout, Tables&& tables, A allocation, C codec)
         : layout_(layout),
           tables_(std::move(tables)),
           unpacker_(std::move(allocation), std::move(codec)) {}

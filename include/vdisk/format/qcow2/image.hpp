@@ -47,7 +47,8 @@ public:
         if (options.purpose == Purpose::data) {
             if (Status readable = check_readable(*layout); !readable) return readable.error();
         }
-        return Image(*layout, *std::move(tables), std::move(allocation), std::move(codec));
+        return Result<Image>(std::in_place, *layout, *std::move(tables), std::move(allocation),
+                             std::move(codec));
     }
 
     /// Bytes the guest sees: of the active state, or of the selected snapshot.
@@ -111,10 +112,12 @@ protected:
     [[nodiscard]] Layout& layout_mut() { return layout_; }
 
 private:
+    friend Result<Image>;
+
     // Where guest data has to be durable before tables, those look after its file.
     static constexpr bool stages_data = !std::same_as<T, Metadata<S, A>>;
 
-    Image(const Layout& layout, Tables tables, A allocation, C codec)
+    Image(const Layout& layout, Tables&& tables, A allocation, C codec)
         : layout_(layout),
           l1_(layout.l1),
           size_(layout.size),
