@@ -120,9 +120,10 @@ private:
 /// empties it. An image that cannot be opened stays as it is.
 template <WritableStorage S, Allocation A, IdSource I>
 Status replay(S& storage, A allocation, I ids) {
-    if (!check_identifier(storage)) return {};
+    const auto if_io = [](const Error& e) { return e.code == Errc::io ? Status(e) : Status{}; };
+    if (Status known = check_identifier(storage); !known) return if_io(known.error());
     auto header = find_header(storage);
-    if (!header) return header.error().code == Errc::io ? Status(header.error()) : Status{};
+    if (!header) return if_io(header.error());
     const auto log = check(*header, storage.size());
     if (!log || log->guid.is_nil()) return {};
     const auto active = find_active(storage, *log, std::move(allocation));
@@ -136,7 +137,7 @@ Status replay(S& storage, A allocation, I ids) {
         if (Status grown = storage.resize(active->last_file_offset); !grown) return grown;
     }
     done = each_update(storage, *log, *active, [&](const Update& update) -> Status {
-        if (update.is_zero) return write_zeros(storage, update.at, update.length);
+        if (update.is_zero) return make_zeros(storage, update.at, update.length);
         std::array<byte, log_sector> bytes;
         if (Status got = load_update(storage, *log, update, bytes); !got) return got;
         return storage.write(update.at, bytes);
