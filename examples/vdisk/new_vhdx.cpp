@@ -5,6 +5,7 @@
 #include <bit>
 
 #include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/storage/zeros.hpp>
 
 #include "draft.hpp"
 #include "ids.hpp"
@@ -145,7 +146,7 @@ vdisk::Status NewVhdx::finish(Storage& file) const {
     const vdisk::Status put = vhdx::put_header(draft, *found);
     if (!put) return put;
     // What the log held has ids of its own.
-    return file.punch(found->header.log_offset.value(), found->header.log_length.value());
+    return make_zeros(draft, found->header.log_offset.value(), found->header.log_length.value());
 }
 
 uint64_t NewVhdx::all_blocks() const { return plan().layout.payload_blocks(); }
