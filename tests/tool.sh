@@ -479,7 +479,7 @@ wait
 says 0 '' map b.qcow2
 "$TOOL" io b.qcow2 <commands >/dev/null 2>&1 & # the other way round
 exec 3>commands
-for _ in 1 2 3 4 5 6 7 8 9; do
+for _ in $(seq 50); do
     qemu-img info b.qcow2 >/dev/null 2>&1 || break
     sleep 0.2
 done
