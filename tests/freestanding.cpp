@@ -7,10 +7,13 @@
 #include <vdisk/format/qcow/image.hpp>
 #include <vdisk/format/qcow2/image.hpp>
 #include <vdisk/format/raw/image.hpp>
+#include <vdisk/format/vhd/image.hpp>
+#include <vdisk/format/vhdx/image.hpp>
 #include <vdisk/io/read.hpp>
 #include <vdisk/io/walk.hpp>
 #include <vdisk/storage/callback.hpp>
 #include <vdisk/storage/memory.hpp>
+#include <vdisk/storage/ref.hpp>
 #include <vdisk/storage/window.hpp>
 
 using namespace vdisk;
@@ -53,6 +56,19 @@ extern "C" bool qcow2_on_card(Card device, ArenaMemory* memory, byte* bounce, ui
 extern "C" bool qcow_in_flash(const byte* flash, size_t size, uint64_t at, byte* out) {
     using Rom = qcow::Image<MemoryStorage, NoAllocation, NoCodec>;
     return sector(Rom::open(MemoryStorage(Bytes(flash, size))), at, MutBytes(out, 512));
+}
+
+extern "C" bool vhd_in_flash(const byte* flash, size_t size, uint64_t at, byte* out) {
+    using Rom = vhd::Image<MemoryStorage, NoAllocation>;
+    return sector(Rom::open(MemoryStorage(Bytes(flash, size))), at, MutBytes(out, 512));
+}
+
+extern "C" bool vhdx_anywhere(void* context, const StorageTable* medium, ArenaMemory* memory,
+                              uint64_t at, byte* out) {
+    using Disk = vhdx::Image<StorageRef, Arena>;
+    const OpenOptions one_page{.cache = {.page_bits = 9, .count_bits = 0}};
+    const StorageRef storage(context, *medium);
+    return sector(Disk::open(storage, one_page, Arena(*memory)), at, MutBytes(out, 512));
 }
 
 extern "C" bool raw_behind_a_header(const byte* flash, size_t size, uint64_t at, byte* out) {

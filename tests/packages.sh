@@ -8,8 +8,9 @@ set -eu
 demo="g++ cmake ninja-build libboost-dev zlib1g-dev libdeflate-dev libzstd-dev libcli11-dev
       qemu-utils e2fsprogs"
 test="$demo pkg-config catch2 libbenchmark-dev python3 binutils 7zip libvhdi-utils
-      gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib"
-ci="$test clang clang-format clang-tidy libclang-rt-dev llvm"
+      gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib gcc-riscv64-unknown-elf
+      qemu-system-arm qemu-system-misc qemu-system-x86 ovmf clang lld mtools dosfstools musl-tools"
+ci="$test clang-format clang-tidy libclang-rt-dev llvm"
 
 case ${1:-test} in
 demo) wanted=$demo ;;

@@ -50,3 +50,13 @@ TEST_CASE("math: blocks and alignment hold up to the last byte", "[math]") {
     STATIC_REQUIRE(is_aligned(uint64_t{1} << 63, 63));
     STATIC_REQUIRE_FALSE(is_aligned(top, 1));
 }
+
+TEST_CASE("math: powers of two", "[math]") {
+    volatile unsigned bits = 40;  // not known to the compiler
+    CHECK(power_of_two(bits) == uint64_t{1} << 40);
+    CHECK(is_aligned(uint64_t{3} << 40, bits));
+    CHECK_FALSE(is_aligned((uint64_t{3} << 40) + 1, bits));
+    CHECK(align_down((uint64_t{3} << 40) + 77, bits) == uint64_t{3} << 40);
+    static_assert(is_power_of_two(1) && is_power_of_two(uint64_t{1} << 63));
+    static_assert(!is_power_of_two(0) && !is_power_of_two(3));
+}

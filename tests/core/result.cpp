@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include <vdisk/core/result.hpp>
@@ -44,4 +45,19 @@ TEST_CASE("result: an error goes from one type to another unchanged", "[result]"
     REQUIRE_FALSE(second);
     CHECK(second.error().what == std::string_view("test: odd"));
     CHECK(second.error().os == 0);
+}
+
+TEST_CASE("result: takes another value, or an error, in its place", "[result]") {
+    Result<std::unique_ptr<int>> result = std::make_unique<int>(5);
+    result = corrupt("test: gone");
+    REQUIRE_FALSE(result);
+    result = Result<std::unique_ptr<int>>(std::make_unique<int>(6));
+    REQUIRE(result);
+    CHECK(**result == 6);
+    Result<int> number = half(4);
+    const Result<int> copy = number;
+    number = half(3);
+    CHECK_FALSE(number);
+    CHECK(*copy == 2);
+    CHECK_FALSE(*Result<std::optional<int>>(std::in_place));
 }

@@ -81,8 +81,8 @@ struct VhdxSubject {
         if (twice) return corrupt("judge: two blocks are one");
         return sector_ids(*image, file, below);
     }
-    /// As the format's own check sees it, which takes longer. A header may be lost where it was torn
-    /// finer than a medium tears; the next writer makes it anew.
+    /// As the format's own check sees it, which takes longer. A header may be lost where it was
+    /// torn finer than a medium tears; the next writer makes it anew.
     static Status check(const OverFile& file) {
         OverFile copy = file;
         if (Status recovered = recover(copy); !recovered) return recovered;

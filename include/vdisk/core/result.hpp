@@ -2,7 +2,7 @@
 // How a call fails: Error says which rule was broken and where, Result<T> is a value or an Error.
 #pragma once
 
-#include <optional>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -44,56 +44,140 @@ struct Found {
     uint64_t at = Error::none;
 };
 
-[[nodiscard]] constexpr Error fail(Errc code, const char* what, Found found = {}) {
+namespace failure {
+
+/// What a success gives who asks for its error all the same.
+inline constexpr Error no_error{};
+
+// Out of line, and not worked out by the compiler into 32 bytes to be copied: hundreds of places
+// fail, and in firmware each shall cost no more than a call.
+[[nodiscard, gnu::noinline, gnu::cold]] inline Error make(Errc code, const char* what) {
+    return {.code = code, .what = what};
+}
+[[nodiscard, gnu::noinline, gnu::cold]] inline Error make(Errc code, const char* what,
+                                                          const Found& found) {
     return {code, 0, what, found.value, found.at};
 }
-[[nodiscard]] constexpr Error corrupt(const char* what, Found found = {}) {
+
+}  // namespace failure
+
+[[nodiscard]] constexpr Error fail(Errc code, const char* what) {
+    if (std::is_constant_evaluated()) return {.code = code, .what = what};
+    return failure::make(code, what);
+}
+[[nodiscard]] constexpr Error fail(Errc code, const char* what, const Found& found) {
+    if (std::is_constant_evaluated()) return {code, 0, what, found.value, found.at};
+    return failure::make(code, what, found);
+}
+[[nodiscard]] constexpr Error corrupt(const char* what) { return fail(Errc::corrupt, what); }
+[[nodiscard]] constexpr Error corrupt(const char* what, const Found& found) {
     return fail(Errc::corrupt, what, found);
 }
-[[nodiscard]] constexpr Error unsupported(const char* what, Found found = {}) {
+[[nodiscard]] constexpr Error unsupported(const char* what) {
+    return fail(Errc::unsupported, what);
+}
+[[nodiscard]] constexpr Error unsupported(const char* what, const Found& found) {
     return fail(Errc::unsupported, what, found);
 }
-[[nodiscard]] constexpr Error invalid(const char* what, Found found = {}) {
+[[nodiscard]] constexpr Error invalid(const char* what) { return fail(Errc::invalid, what); }
+[[nodiscard]] constexpr Error invalid(const char* what, const Found& found) {
     return fail(Errc::invalid, what, found);
 }
 
-/// A T or the Error that says why there is none. Reading the wrong side is undefined, as with
-/// std::optional: test first.
+/// A T or the Error that says why there is none. Reading a value that is not there is undefined, as
+/// with std::optional: test first.
 template <class T>
 class [[nodiscard]] Result {
 public:
     // Implicit on purpose: `return value;` and `return corrupt("...");` are the whole protocol.
-    constexpr Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
-    constexpr Result(Error error) : error_(error) {}         // NOLINT(google-explicit-constructor)
+    constexpr Result(T&& value)  // NOLINT(google-explicit-constructor)
+        : has_value_(true), either_(std::move(value)) {}
+    constexpr Result(const T& value)  // NOLINT(google-explicit-constructor)
+        requires std::is_copy_constructible_v<T> : has_value_(true),
+                                                   either_(T(value)) {}
+    [[gnu::noinline, gnu::cold]] constexpr Result(  // NOLINT(google-explicit-constructor)
+        const Error& error)
+        : has_value_(false), either_(error) {}
 
-    [[nodiscard]] constexpr explicit operator bool() const { return value_.has_value(); }
-    [[nodiscard]] constexpr const Error& error() const { return error_; }
+    /// A value made of `args` where it is to be: large ones are not copied that way. T may keep its
+    /// constructor to itself and its Result: `friend Result<T>`.
+    template <class... Args>
+    constexpr explicit Result(std::in_place_t /*unused*/, Args&&... args)
+        : has_value_(true), either_(std::in_place, std::forward<Args>(args)...) {}
 
-    constexpr T& operator*() & { return *value_; }
-    constexpr const T& operator*() const& { return *value_; }
-    constexpr T&& operator*() && { return *std::move(value_); }
-    constexpr T* operator->() { return &*value_; }
-    constexpr const T* operator->() const { return &*value_; }
+    constexpr Result(const Result& other) requires std::is_copy_constructible_v<T>
+        : has_value_(other.has_value_),
+          either_(other.has_value_ ? Either(T(other.either_.value)) : Either(other.either_.error)) {
+    }
+    constexpr Result(Result&& other) noexcept
+        : has_value_(other.has_value_),
+          either_(other.has_value_ ? Either(std::move(other.either_.value))
+                                   : Either(other.either_.error)) {}
+    Result& operator=(Result&& other) noexcept {
+        if (this == &other) return *this;
+        this->~Result();
+        return *::new (static_cast<void*>(this)) Result(std::move(other));
+    }
+    Result& operator=(const Result& other) requires std::is_copy_constructible_v<T> {
+        return *this = Result(other);
+    }
+    Result& operator=(const Error& error) noexcept {
+        this->~Result();
+        return *::new (static_cast<void*>(this)) Result(error);
+    }
+    constexpr ~Result() {
+        if (has_value_) either_.value.~T();
+    }
+
+    [[nodiscard]] constexpr explicit operator bool() const { return has_value_; }
+    [[nodiscard]] constexpr const Error& error() const {
+        return has_value_ ? failure::no_error : either_.error;
+    }
+
+    constexpr T& operator*() & { return either_.value; }
+    constexpr const T& operator*() const& { return either_.value; }
+    constexpr T&& operator*() && { return std::move(either_.value); }
+    constexpr T* operator->() { return &either_.value; }
+    constexpr const T* operator->() const { return &either_.value; }
 
 private:
-    std::optional<T> value_;
-    Error error_;
+    bool has_value_;
+    // Only one of the two, since firmware has them on its stack.
+    union Either {
+        T value;
+        Error error;
+        template <class... Args>
+        constexpr explicit Either(std::in_place_t /*unused*/, Args&&... args)
+            : value(std::forward<Args>(args)...) {}
+        constexpr explicit Either(T&& v) : value(std::move(v)) {}
+        constexpr explicit Either(const Error& e) : error(e) {}
+        constexpr ~Either() {}
+    } either_;
 };
 
 /// Success or an Error.
 template <>
 class [[nodiscard]] Result<void> {
 public:
-    constexpr Result() = default;
-    constexpr Result(Error error)  // NOLINT(google-explicit-constructor)
-        : failed_(true), error_(error) {}
+    constexpr Result() : has_value_(true), either_(None{}) {}
+    [[gnu::noinline, gnu::cold]] constexpr Result(  // NOLINT(google-explicit-constructor)
+        const Error& error)
+        : has_value_(false), either_(error) {}
 
-    [[nodiscard]] constexpr explicit operator bool() const { return !failed_; }
-    [[nodiscard]] constexpr const Error& error() const { return error_; }
+    [[nodiscard]] constexpr explicit operator bool() const { return has_value_; }
+    [[nodiscard]] constexpr const Error& error() const {
+        return has_value_ ? failure::no_error : either_.error;
+    }
 
 private:
-    bool failed_ = false;
-    Error error_;
+    bool has_value_;
+    struct None {};
+    union Either {
+        None none;
+        Error error;
+        constexpr explicit Either(None n) : none(n) {}
+        constexpr explicit Either(const Error& e) : error(e) {}
+    } either_;
 };
 
 using Status = Result<void>;

@@ -20,6 +20,9 @@ using Bytes = std::span<const byte>;
 /// Bytes that are written. Never owns them.
 using MutBytes = std::span<byte>;
 
+/// False where there is no operating system: what is merely faster with more memory has less there.
+inline constexpr bool is_hosted = __STDC_HOSTED__ != 0;
+
 inline namespace sizes {
 constexpr uint64_t operator""_KiB(unsigned long long n) { return n << 10; }
 constexpr uint64_t operator""_MiB(unsigned long long n) { return n << 20; }

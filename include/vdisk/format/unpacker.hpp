@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include <vdisk/allocation/concepts.hpp>
-#include <vdisk/codec/concepts.hpp>
+#include <vdisk/codec/none.hpp>
 #include <vdisk/storage/concepts.hpp>
 
 namespace vdisk {
@@ -24,6 +24,8 @@ public:
     template <Storage S>
     Status unpack(const S& storage, const Extent& extent, MutBytes out) {
         const Extent::Packed& packed = extent.packed;
+        // Says so at once, and takes no memory for what it cannot do.
+        if constexpr (std::same_as<C, NoCodec>) return codec_.unpack(packed.packing, {}, out);
         in_use_ = true;
         if (held_at_ != extent.at || held_ != key(packed)) {
             // A whole block goes straight to the caller; there is no piece left to keep.

@@ -52,16 +52,26 @@ Status fill(I& image, uint64_t at, uint64_t home, uint64_t length, bool blank, M
     return {};
 }
 
+/// All of its bytes have their home already (`static constexpr bool never_fresh = true`): nothing
+/// has to be filled up, and the code for it is left out.
+template <class I>
+concept NeverFresh = requires {
+    requires I::never_fresh;
+};
+
 /// Brings `in` (placement.length bytes) to the home that `place` gave it, with what its blocks need
 /// besides.
 template <WritableImage I, class Below>
 Status put(I& image, uint64_t at, const Placement& p, Bytes in, MutBytes scratch, Below&& below) {
-    if (p.fresh) {
-        Status filled = fill(image, at - p.head, p.at - p.head, p.head, p.blank, scratch, below);
-        if (!filled) return filled;
-        const uint64_t end = p.at + p.length;
-        filled = fill(image, at + p.length, end, p.tail, p.blank, scratch, below);
-        if (!filled) return filled;
+    if constexpr (!NeverFresh<I>) {
+        if (p.fresh) {
+            Status filled =
+                fill(image, at - p.head, p.at - p.head, p.head, p.blank, scratch, below);
+            if (!filled) return filled;
+            const uint64_t end = p.at + p.length;
+            filled = fill(image, at + p.length, end, p.tail, p.blank, scratch, below);
+            if (!filled) return filled;
+        }
     }
     return image.storage().write(p.at, in);
 }

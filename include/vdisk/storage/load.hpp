@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include <vdisk/storage/concepts.hpp>
 
@@ -24,10 +25,10 @@ template <OnDisk T>
 /// Reads the struct at `at`.
 template <OnDisk T, Storage S>
 Result<T> load(const S& storage, uint64_t at) {
-    T value;
-    const Status read = storage.read(at, std::as_writable_bytes(std::span(&value, 1)));
-    if (!read) return read.error();
-    return value;
+    Result<T> out(std::in_place);
+    const Status read = storage.read(at, std::as_writable_bytes(std::span(&*out, 1)));
+    if (!read) out = read.error();
+    return out;
 }
 
 }  // namespace vdisk

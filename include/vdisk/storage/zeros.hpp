@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Zeros, by giving space back where a storage can do that.
+// Zeros: stored, or by giving space back where a storage can do that.
 #pragma once
 
 #include <array>
@@ -8,14 +8,10 @@
 
 namespace vdisk {
 
-/// Makes bytes inside the file read as zeros.
+/// Writes zeros to bytes inside the file, so that the storage holds every one.
 template <WritableStorage S>
-Status write_zeros(S& storage, uint64_t at, uint64_t length) {
-    if constexpr (PunchStorage<S>) {
-        const Status punched = storage.punch(at, length);
-        if (punched || punched.error().code != Errc::unsupported) return punched;
-    }
-    static constexpr std::array<byte, 4096> zeros{};
+Status store_zeros(S& storage, uint64_t at, uint64_t length) {
+    static constexpr std::array<byte, is_hosted ? 65536 : 512> zeros{};
     while (length > 0) {
         const Bytes piece =
             Bytes(zeros).first(length < zeros.size() ? static_cast<size_t>(length) : zeros.size());
@@ -24,6 +20,16 @@ Status write_zeros(S& storage, uint64_t at, uint64_t length) {
         length -= piece.size();
     }
     return {};
+}
+
+/// Makes bytes inside the file read as zeros.
+template <WritableStorage S>
+Status make_zeros(S& storage, uint64_t at, uint64_t length) {
+    if constexpr (PunchStorage<S>) {
+        const Status punched = storage.punch(at, length);
+        if (punched || punched.error().code != Errc::unsupported) return punched;
+    }
+    return store_zeros(storage, at, length);
 }
 
 }  // namespace vdisk

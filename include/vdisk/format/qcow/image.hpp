@@ -29,7 +29,8 @@ public:
         if (options.purpose == Purpose::data && layout->crypt_method != 0) return encrypted();
         auto tables = Tables::make(std::move(storage), options.cache, allocation);
         if (!tables) return tables.error();
-        return Image(*layout, *std::move(tables), std::move(allocation), std::move(codec));
+        return Result<Image>(std::in_place, *layout, *std::move(tables), std::move(allocation),
+                             std::move(codec));
     }
 
     [[nodiscard]] uint64_t size() const { return layout_.size; }
@@ -60,7 +61,9 @@ protected:
     [[nodiscard]] const Tables& tables() const { return tables_; }
 
 private:
-    Image(const Layout& layout, Tables tables, A allocation, C codec)
+    friend Result<Image>;
+
+    Image(const Layout& layout, Tables&& tables, A allocation, C codec)
         : layout_(layout),
           tables_(std::move(tables)),
           unpacker_(std::move(allocation), std::move(codec)) {}
@@ -79,7 +82,7 @@ private:
         const auto table = tables_.be64(l1_entry_at);
         if (!table) return table.error();
         if (*table == 0) {
-            const uint64_t stretch = uint64_t{1} << shift;
+            const uint64_t stretch = power_of_two(shift);
             return Extent{.kind = Kind::absent, .length = stretch - (at & (stretch - 1))};
         }
         const Found where{*table, l1_entry_at};
@@ -89,8 +92,7 @@ private:
         if (is_metadata(*table, layout_.l2_bytes())) {
             return corrupt("qcow: L2 table overlaps the header or the L1 table", where);
         }
-        const uint64_t index =
-            (at >> layout_.cluster_bits) & ((uint64_t{1} << layout_.l2_bits) - 1);
+        const uint64_t index = (at >> layout_.cluster_bits) & (power_of_two(layout_.l2_bits) - 1);
         const uint64_t entry_at = *table + index * 8;
         const auto entry = tables_.be64(entry_at);
         if (!entry) return entry.error();
@@ -118,7 +120,7 @@ private:
 
     Result<Extent> compressed(uint64_t e, uint64_t skip, Found where) const {
         const unsigned offset_bits = 63u - layout_.cluster_bits;
-        const uint64_t start = e & ((uint64_t{1} << offset_bits) - 1);
+        const uint64_t start = e & (power_of_two(offset_bits) - 1);
         const uint64_t stored = (e & ~entry::compressed) >> offset_bits;
         if (stored == 0) return corrupt("qcow: compressed cluster of no bytes", where);
         if (!fits(start, stored, file().size())) {

@@ -21,7 +21,7 @@ struct Layout {
     uint64_t l1_entries = 0;
     Text backing_file;
 
-    [[nodiscard]] uint64_t cluster_size() const { return uint64_t{1} << cluster_bits; }
+    [[nodiscard]] uint64_t cluster_size() const { return power_of_two(cluster_bits); }
     [[nodiscard]] uint64_t l2_bytes() const { return uint64_t{8} << l2_bits; }
     /// log2 of the guest bytes that one L1 entry stands for; 15 to 29.
     [[nodiscard]] unsigned l1_shift() const { return unsigned{cluster_bits} + l2_bits; }

@@ -123,7 +123,7 @@ public:
     Status flush() { return this->tables().flush(); }
 
 private:
-    explicit Writer(Base base) : Base(std::move(base)) {}
+    explicit Writer(Base&& base) : Base(std::move(base)) {}
 
     using Base::layout;
     [[nodiscard]] uint64_t cluster_size() const { return layout().cluster_size(); }

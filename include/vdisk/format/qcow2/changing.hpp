@@ -24,7 +24,7 @@ public:
     [[nodiscard]] S& storage() { return this->tables().data(); }
 
 protected:
-    explicit Changing(Base base) : Base(std::move(base)) {}
+    explicit Changing(Base&& base) : Base(std::move(base)) {}
 
     [[nodiscard]] Clusters<Tables> clusters() {
         return {this->tables(), this->layout_mut(), space_};

@@ -67,7 +67,7 @@ public:
     }
 
 protected:
-    explicit Eraser(Image<S, A, C, T> image) : Base(std::move(image)) {}
+    explicit Eraser(Image<S, A, C, T>&& image) : Base(std::move(image)) {}
 
     using Base::cluster_size;
     using Base::has_backing;

@@ -104,7 +104,7 @@ private:
         return {};
     }
 
-    std::array<Region, 64> regions_{};
+    std::array<Region, is_hosted ? 64 : 4> regions_{};
     uint64_t table_at_ = 0;  ///< of the refcount table the answers are for
     uint64_t blocks_ = 0;    ///< refcount blocks they are for
 };

@@ -47,7 +47,8 @@ public:
         if (options.purpose == Purpose::data) {
             if (Status readable = check_readable(*layout); !readable) return readable.error();
         }
-        return Image(*layout, *std::move(tables), std::move(allocation), std::move(codec));
+        return Result<Image>(std::in_place, *layout, *std::move(tables), std::move(allocation),
+                             std::move(codec));
     }
 
     /// Bytes the guest sees: of the active state, or of the selected snapshot.
@@ -111,10 +112,12 @@ protected:
     [[nodiscard]] Layout& layout_mut() { return layout_; }
 
 private:
+    friend Result<Image>;
+
     // Where guest data has to be durable before tables, those look after its file.
     static constexpr bool stages_data = !std::same_as<T, Metadata<S, A>>;
 
-    Image(const Layout& layout, Tables tables, A allocation, C codec)
+    Image(const Layout& layout, Tables&& tables, A allocation, C codec)
         : layout_(layout),
           l1_(layout.l1),
           size_(layout.size),
@@ -146,11 +149,10 @@ private:
         const auto table = lookup::l2_table(where, *l1_entry, l1_entry_at);
         if (!table) return table.error();
         if (*table == 0) {
-            const uint64_t stretch = uint64_t{1} << shift;
+            const uint64_t stretch = power_of_two(shift);
             return Extent{.kind = Kind::absent, .length = stretch - (at & (stretch - 1))};
         }
-        const uint64_t index =
-            (at >> layout_.cluster_bits) & ((uint64_t{1} << layout_.l2_bits()) - 1);
+        const uint64_t index = (at >> layout_.cluster_bits) & (power_of_two(layout_.l2_bits()) - 1);
         const uint64_t entry_at = *table + (index << (layout_.extended_l2 ? 4 : 3));
         const auto entry = tables_.be64(entry_at);
         if (!entry) return entry.error();

@@ -52,7 +52,7 @@ struct Layout {
     Text bitmaps;
     Text encryption;
 
-    [[nodiscard]] uint64_t cluster_size() const { return uint64_t{1} << cluster_bits; }
+    [[nodiscard]] uint64_t cluster_size() const { return power_of_two(cluster_bits); }
     /// log2 of the entries in an L2 table.
     [[nodiscard]] unsigned l2_bits() const { return cluster_bits - (extended_l2 ? 4u : 3u); }
     /// log2 of the guest bytes that one L1 entry stands for; 15 to 39.

@@ -28,7 +28,7 @@ protected:
         Extent extent;
     };
 
-    explicit Linker(Image<S, A, C, T> image) : Base(std::move(image)) {}
+    explicit Linker(Image<S, A, C, T>&& image) : Base(std::move(image)) {}
 
     [[nodiscard]] uint64_t cluster_size() const { return layout().cluster_size(); }
     [[nodiscard]] uint64_t in_cluster(uint64_t at) const { return at & (cluster_size() - 1); }
@@ -122,7 +122,7 @@ protected:
     }
 
     /// So many runs of host clusters can lose their slots in one go.
-    static constexpr size_t max_lost = 32;
+    static constexpr size_t max_lost = is_hosted ? 32 : 4;
 
 private:
     struct Lost {
@@ -149,7 +149,7 @@ private:
     }
     [[nodiscard]] uint64_t slot_size() const { return layout().extended_l2 ? 16u : 8u; }
     [[nodiscard]] uint64_t slot_at(uint64_t table, uint64_t at) const {
-        const uint64_t mask = (uint64_t{1} << layout().l2_bits()) - 1;
+        const uint64_t mask = power_of_two(layout().l2_bits()) - 1;
         return table + (at >> layout().cluster_bits & mask) * slot_size();
     }
     [[nodiscard]] uint64_t l1_entry_at(uint64_t at) const {

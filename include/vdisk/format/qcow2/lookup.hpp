@@ -50,7 +50,7 @@ inline Result<Extent> compressed(const Where& w, uint64_t e, uint64_t guest, Fou
         return corrupt("qcow2: compressed cluster in an image with an external data file", where);
     }
     const unsigned offset_bits = 62u - (layout.cluster_bits - 8u);
-    const uint64_t at = e & ((uint64_t{1} << offset_bits) - 1);
+    const uint64_t at = e & (power_of_two(offset_bits) - 1);
     const uint64_t sectors = ((e & ~(entry::compressed | entry::copied)) >> offset_bits) + 1;
     if (at >> 56 != 0 || at >= w.file_size) {
         return corrupt("qcow2: compressed cluster lies past the end of the file", where);

@@ -17,7 +17,7 @@ struct Run {
 
 /// What the allocation of an open image remembers.
 struct Space {
-    static constexpr size_t max_freed = 128;
+    static constexpr size_t max_freed = is_hosted ? 128 : 16;
     static constexpr uint64_t unknown = ~uint64_t{0};
 
     uint64_t cursor = 1;        ///< no cluster below is free

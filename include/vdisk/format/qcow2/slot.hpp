@@ -46,7 +46,7 @@ inline constexpr uint64_t all_zero = all_allocated << 32;
         return {host(s) >> layout.cluster_bits, host(s) != 0 ? uint64_t{1} : uint64_t{0}};
     }
     const unsigned offset_bits = 62u - (layout.cluster_bits - 8u);
-    const uint64_t at = align_down(s.entry & ((uint64_t{1} << offset_bits) - 1), 9);
+    const uint64_t at = align_down(s.entry & (power_of_two(offset_bits) - 1), 9);
     const uint64_t sectors = ((s.entry & ~(entry::compressed | entry::copied)) >> offset_bits) + 1;
     const uint64_t first = at >> layout.cluster_bits;
     return {first, ((at + sectors * 512 - 1) >> layout.cluster_bits) - first + 1};

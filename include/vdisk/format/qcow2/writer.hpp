@@ -37,7 +37,7 @@ public:
             return fail(Errc::read_only,
                         "qcow2: the image was not closed cleanly (dirty) and needs repair");
         }
-        return Writer(*std::move(image));
+        return Result<Writer>(std::in_place, *std::move(image));
     }
 
     using Base::block_size;
@@ -126,7 +126,9 @@ public:
     }
 
 private:
-    explicit Writer(Image<S, A, C, T> image) : Base(std::move(image)) {}
+    friend Result<Writer>;
+
+    explicit Writer(Image<S, A, C, T>&& image) : Base(std::move(image)) {}
 
     using Base::cluster_size;
     using Base::in_cluster;

@@ -21,7 +21,7 @@ public:
 
     /// Bytes, a multiple of 512.
     [[nodiscard]] uint64_t size() const {
-        return blocks(storage_.size(), sector_bits) << sector_bits;
+        return (storage_.size() + sector_size - 1) & ~(sector_size - 1);
     }
     [[nodiscard]] const S& file() const { return storage_; }
     [[nodiscard]] const S& storage() const { return storage_; }
@@ -42,7 +42,7 @@ protected:
     [[nodiscard]] S& storage_mut() { return storage_; }
 
 private:
-    static constexpr unsigned sector_bits = 9;
+    static constexpr uint64_t sector_size = 512;
     static constexpr uint64_t max_size = uint64_t{1} << 63;
 
     explicit Image(S storage) : storage_(std::move(storage)) {}

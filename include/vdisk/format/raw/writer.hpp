@@ -9,6 +9,8 @@ namespace vdisk::raw {
 template <WritableStorage S>
 class Writer : public Image<S> {
 public:
+    static constexpr bool never_fresh = true;
+
     /// A file that ends inside a sector is made longer at the first write to that sector.
     static Result<Writer> open(S storage, OpenOptions options = {}) {
         auto image = Image<S>::open(std::move(storage), options);
@@ -47,7 +49,7 @@ public:
     Status flush() { return storage().flush(); }
 
 private:
-    explicit Writer(Image<S> image) : Image<S>(std::move(image)) {}
+    explicit Writer(Image<S>&& image) : Image<S>(std::move(image)) {}
 };
 
 }  // namespace vdisk::raw

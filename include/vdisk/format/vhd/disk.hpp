@@ -90,17 +90,18 @@ struct DynamicHeader {
 };
 static_assert(sizeof(DynamicHeader) == 1024 && alignof(DynamicHeader) == 1);
 
+[[nodiscard]] inline uint32_t sum_of(Bytes bytes) {
+    uint32_t sum = 0;
+    for (const byte b : bytes) sum += static_cast<uint32_t>(b);
+    return sum;
+}
+
 /// The ones' complement of the sum of all bytes but those of the field `checksum`. Footer and
 /// header have the same.
 template <class T>
 [[nodiscard]] uint32_t checksum(const T& structure) {
-    std::array<byte, sizeof(T)> bytes;
-    std::memcpy(bytes.data(), &structure, sizeof(T));
-    uint32_t sum = 0;
-    for (const byte b : bytes) sum += static_cast<uint32_t>(b);
-    std::memcpy(bytes.data(), &structure.checksum, 4);
-    for (size_t i = 0; i < 4; ++i) sum -= static_cast<uint32_t>(bytes[i]);
-    return ~sum;
+    return ~(sum_of(std::as_bytes(std::span(&structure, 1))) -
+             sum_of(std::as_bytes(std::span(&structure.checksum, 1))));
 }
 
 template <class T>

@@ -3,6 +3,8 @@
 // Either is enough.
 #pragma once
 
+#include <optional>
+
 #include <vdisk/core/math.hpp>
 #include <vdisk/format/image.hpp>
 #include <vdisk/format/vhd/disk.hpp>
@@ -41,22 +43,28 @@ namespace footer {
     if (std::memcmp(footer.creator_application.data(), "tap", 3) != 0) return false;
     const uint32_t by = footer.creator_version.value();
     if (by != 1 && by != 0x00010001) return false;
-    Footer unmarked = footer;
-    unmarked.reserved[0] = byte{0};
-    return stored == checksum(unmarked);
+    return stored == checksum(footer) + static_cast<uint32_t>(footer.reserved[0]);
 }
 
 // What the file holds at one of the places of a footer; nothing recognisable if it is too short.
 template <Storage S>
-Result<FoundFooter> candidate(const S& storage, FooterCopy copy) {
+Status look_at(const S& storage, FooterCopy copy, FoundFooter& out) {
     const uint64_t length = copy == FooterCopy::short_end ? sizeof(Footer) - 1 : sizeof(Footer);
-    FoundFooter out{.footer = {}, .copy = copy};
-    if (storage.size() < length) return out;
-    if (copy != FooterCopy::front) out.at = storage.size() - length;
+    out.copy = copy;
+    out.footer.cookie = {};
+    if (storage.size() < length) return {};
+    out.at = copy == FooterCopy::front ? 0 : storage.size() - length;
     const MutBytes bytes = std::as_writable_bytes(std::span(&out.footer, 1));
+    bytes.back() = byte{0};
     const Status read = storage.read(out.at, bytes.first(static_cast<size_t>(length)));
-    if (!read) return read.error();
-    out.checksum_right = checksum_right(out.footer);
+    if (read) out.checksum_right = checksum_right(out.footer);
+    return read;
+}
+
+template <Storage S>
+Result<FoundFooter> candidate(const S& storage, FooterCopy copy) {
+    Result<FoundFooter> out(std::in_place);
+    if (const Status looked = look_at(storage, copy, *out); !looked) out = looked.error();
     return out;
 }
 
@@ -76,34 +84,39 @@ inline Error wrong_checksum(const FoundFooter& found) {
                    {found.footer.checksum.value(), found.at + 64});
 }
 
+// As find_footer.
+template <Storage S>
+Status find(const S& storage, Checksums checksums, FoundFooter& out) {
+    std::optional<FooterCopy> damaged;
+    Status wrong = corrupt("vhd: there is no footer, at the end or at the front");
+    for (const auto copy : {FooterCopy::end, FooterCopy::short_end, FooterCopy::front}) {
+        if (const Status read = look_at(storage, copy, out); !read) return read;
+        if (out.footer.cookie == poisoned_cookie) {
+            return unsupported("vhd: the image is marked as not to be used (v_poison)",
+                               {Error::none, out.at});
+        }
+        if (!serves(out)) continue;
+        if (out.checksum_right) return {};
+        if (!damaged) {
+            damaged = copy;
+            wrong = wrong_checksum(out);
+        }
+        // What is at the front of a fixed disk is its guest's: it does not stand in for the footer.
+        if (copy == FooterCopy::end && is_fixed(out.footer)) break;
+    }
+    if (!damaged || checksums == Checksums::required) return wrong;
+    return look_at(storage, *damaged, out);
+}
+
 }  // namespace footer
 
 /// The footer to go by: the first whose checksum is right, of those at the end, 511 bytes before
 /// the end, and at the front; else, where checksums are ignored, the first that is one.
 template <Storage S>
 Result<FoundFooter> find_footer(const S& storage, Checksums checksums) {
-    Result<FoundFooter> wrong = corrupt("vhd: there is no footer, at the end or at the front");
-    for (const auto copy : {FooterCopy::end, FooterCopy::short_end, FooterCopy::front}) {
-        const auto found = footer::candidate(storage, copy);
-        if (!found) return found;
-        if (found->footer.cookie == poisoned_cookie) {
-            return unsupported("vhd: the image is marked as not to be used (v_poison)",
-                               {Error::none, found->at});
-        }
-        if (!footer::serves(*found)) continue;
-        if (found->checksum_right) return found;
-        // What is at the front of a fixed disk is its guest's: it does not stand in for the footer.
-        if (found->copy == FooterCopy::end && is_fixed(found->footer)) {
-            if (checksums == Checksums::ignored) return found;
-            return footer::wrong_checksum(*found);
-        }
-        if (wrong) continue;
-        if (checksums == Checksums::ignored) wrong = found;
-        else if (wrong.error().at == Error::none) {
-            wrong = footer::wrong_checksum(*found);
-        }
-    }
-    return wrong;
+    Result<FoundFooter> out(std::in_place);
+    if (const Status found = footer::find(storage, checksums, *out); !found) out = found.error();
+    return out;
 }
 
 }  // namespace vdisk::vhd

@@ -22,7 +22,7 @@ public:
         if (!layout) return layout.error();
         auto tables = Tables::make(std::move(storage), options.cache, std::move(allocation));
         if (!tables) return tables.error();
-        return Image(*layout, *std::move(tables));
+        return Result<Image>(std::in_place, *layout, *std::move(tables));
     }
 
     [[nodiscard]] uint64_t size() const { return layout_.size; }
@@ -82,7 +82,9 @@ protected:
     }
 
 private:
-    Image(const Layout& layout, Tables tables) : layout_(layout), tables_(std::move(tables)) {}
+    friend Result<Image>;
+
+    Image(const Layout& layout, Tables&& tables) : layout_(layout), tables_(std::move(tables)) {}
 
     Result<Extent> piece(uint64_t at, uint64_t length) const {
         const uint64_t skip = at & (layout_.block_size() - 1);

@@ -40,7 +40,7 @@ struct Layout {
 
     [[nodiscard]] bool is_fixed() const { return type == Type::fixed; }
     [[nodiscard]] bool has_parent() const { return type == Type::differencing; }
-    [[nodiscard]] uint64_t block_size() const { return uint64_t{1} << block_bits; }
+    [[nodiscard]] uint64_t block_size() const { return power_of_two(block_bits); }
     /// Of the sector bitmap before each block, a multiple of 512.
     [[nodiscard]] uint64_t bitmap_bytes() const {
         const unsigned sectors_per_bitmap_sector = sector_bits + 3;
@@ -69,9 +69,11 @@ Found found(const T& structure, const auto& field, uint64_t value, uint64_t at) 
 
 // By the letters that QEMU 7.2 knows; Disk2vhd itself pads with NUL, QEMU expects a space.
 [[nodiscard]] inline bool creator_counts_bytes(const std::array<char, 4>& creator) {
+    using namespace std::string_view_literals;  // lengths known without strlen
     const std::string_view name(creator.data(), creator.size());
-    return name == "win " || name == "qem2" || name == "CTXS" || name.starts_with("d2v") ||
-           name.starts_with("tap");
+    const std::string_view three = name.substr(0, 3);
+    return name == "win "sv || name == "qem2"sv || name == "CTXS"sv || three == "d2v"sv ||
+           three == "tap"sv;
 }
 
 [[nodiscard]] inline uint64_t size_of(const Layout& l, SizeRule rule) {
@@ -84,12 +86,11 @@ Found found(const T& structure, const auto& field, uint64_t value, uint64_t at) 
 }  // namespace layout
 
 /// Checks a footer against the size of its file.
-inline Result<Layout> check(const FoundFooter& source, uint64_t file_size, SizeRule rule) {
+inline Status check(const FoundFooter& source, uint64_t file_size, SizeRule rule, Layout& out) {
     const Footer& f = source.footer;
     const auto found = [&](const auto& field, uint64_t value) {
         return layout::found(f, field, value, source.at);
     };
-    Layout out;
     if (f.file_format_version.value() >> 16 != version >> 16) {
         return unsupported("vhd: file format version is not 1",
                            found(f.file_format_version, f.file_format_version.value()));
@@ -123,7 +124,7 @@ inline Result<Layout> check(const FoundFooter& source, uint64_t file_size, SizeR
             return corrupt("vhd: the file is shorter than the fixed disk in it",
                            found(f.current_size, out.size));
         }
-        return out;
+        return {};
     }
     out.header_at = f.data_offset.value();
     if (!is_aligned(out.header_at, sector_bits)) {
@@ -135,7 +136,7 @@ inline Result<Layout> check(const FoundFooter& source, uint64_t file_size, SizeR
         return corrupt("vhd: the header overlaps a footer or is past the end of the file",
                        found(f.data_offset, out.header_at));
     }
-    return out;
+    return {};
 }
 
 /// Checks the header of a dynamic or differencing image and adds it to what its footer says.
@@ -159,7 +160,7 @@ inline Status check(const DynamicHeader& h, Checksums checksums, Layout& out) {
                            found(h.header_version, h.header_version.value()));
     }
     const uint32_t block_size = h.block_size.value();
-    if (!std::has_single_bit(block_size) || block_size < sector_size) {
+    if (!is_power_of_two(block_size) || block_size < sector_size) {
         return corrupt("vhd: block size is not a power of two, 512 or more",
                        found(h.block_size, block_size));
     }
@@ -196,18 +197,34 @@ inline Status check(const DynamicHeader& h, Checksums checksums, Layout& out) {
     return {};
 }
 
+namespace layout {
+
+// Out of line, so that footer and header are not on the stack at once.
+template <Storage S>
+[[gnu::noinline]] Status load_footer(const S& storage, Checksums checksums, SizeRule rule,
+                                     Layout& out) {
+    FoundFooter footer;
+    if (const Status found = footer::find(storage, checksums, footer); !found) return found;
+    return check(footer, storage.size(), rule, out);
+}
+
+template <Storage S>
+[[gnu::noinline]] Status load_header(const S& storage, Checksums checksums, Layout& out) {
+    const auto header = load<DynamicHeader>(storage, out.header_at);
+    return header ? check(*header, checksums, out) : Status(header.error());
+}
+
+}  // namespace layout
+
 /// Reads and checks footer and header.
 template <Storage S>
 Result<Layout> load_layout(const S& storage, Checksums checksums = Checksums::required,
                            SizeRule rule = SizeRule::bytes) {
-    const auto footer = find_footer(storage, checksums);
-    if (!footer) return footer.error();
-    auto layout = check(*footer, storage.size(), rule);
-    if (!layout || layout->is_fixed()) return layout;
-    const auto header = load<DynamicHeader>(storage, layout->header_at);
-    if (!header) return header.error();
-    if (Status sound = check(*header, checksums, *layout); !sound) return sound.error();
-    return layout;
+    Result<Layout> out(std::in_place);
+    Status sound = layout::load_footer(storage, checksums, rule, *out);
+    if (sound && !out->is_fixed()) sound = layout::load_header(storage, checksums, *out);
+    if (!sound) out = sound.error();
+    return out;
 }
 
 }  // namespace vdisk::vhd

@@ -113,7 +113,7 @@ public:
     Status flush() { return this->tables().flush(); }
 
 private:
-    explicit Writer(Base base) : Base(std::move(base)) {}
+    explicit Writer(Base&& base) : Base(std::move(base)) {}
 
     static const Layout& layout_of(const Base& base) { return base.layout(); }
 

@@ -124,7 +124,7 @@ public:
     }
     Status write_zeros(uint64_t at, uint64_t length) {
         tables().wrote_data();
-        return vdisk::write_zeros(storage(), at, length);
+        return make_zeros(storage(), at, length);
     }
 
     /// Copies bytes inside the file; the ranges do not overlap.

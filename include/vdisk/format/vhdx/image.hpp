@@ -28,7 +28,7 @@ public:
         const auto active = find_active(storage, *log, allocation);
         if (!active) return active.error();
         Overlay<A> overlay(allocation);
-        if (active->entries > 0) {
+        if (!std::derived_from<A, NoAllocation> && active->entries > 0) {
             if (Status read = overlay.load(storage, *log, *active); !read) return read.error();
         }
         Layout layout = layout_of(*header, *log);
@@ -156,9 +156,9 @@ private:
         }
         const auto bitmap = place_of(*bitmap_entry, bitmap_entry_at, mib);
         if (!bitmap) return bitmap.error();
-        const uint64_t in_chunk = number & ((uint64_t{1} << layout_.chunk_bits()) - 1);
+        const uint64_t in_chunk = number & (power_of_two(layout_.chunk_bits()) - 1);
         const uint64_t first = ((in_chunk << layout_.block_bits) + skip) >> layout_.sector_bits;
-        const uint64_t into = skip & ((uint64_t{1} << layout_.sector_bits) - 1);
+        const uint64_t into = skip & (power_of_two(layout_.sector_bits) - 1);
         const uint64_t count = blocks(into + length, layout_.sector_bits);
         const auto run = bits(*bitmap, first, count);
         if (!run) return run.error();

@@ -104,7 +104,7 @@ private:
         const auto p = load<FileParameters>(storage_, at);
         if (!p) return p.error();
         const uint32_t size = p->block_size.value();
-        if (!std::has_single_bit(size) || size < mib || size > 256 * mib) {
+        if (!is_power_of_two(size) || size < mib || size > 256 * mib) {
             return corrupt("vhdx: block size is not a power of two from 1 to 256 MiB", {size, at});
         }
         out_.block_bits = static_cast<uint8_t>(std::countr_zero(size));

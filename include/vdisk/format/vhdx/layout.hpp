@@ -32,7 +32,7 @@ struct Layout {
     Guid data_write_guid;
     Log log;
 
-    [[nodiscard]] uint64_t block_size() const { return uint64_t{1} << block_bits; }
+    [[nodiscard]] uint64_t block_size() const { return power_of_two(block_bits); }
     /// log2 of the payload blocks between two entries of sector bitmap blocks.
     [[nodiscard]] unsigned chunk_bits() const { return 23u + sector_bits - block_bits; }
     [[nodiscard]] uint64_t payload_blocks() const { return blocks(size, block_bits); }

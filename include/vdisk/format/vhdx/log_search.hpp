@@ -3,7 +3,7 @@
 // time in proportion to their length.
 #pragma once
 
-#include <vdisk/allocation/concepts.hpp>
+#include <vdisk/allocation/none.hpp>
 #include <vdisk/format/vhdx/header.hpp>
 #include <vdisk/format/vhdx/log_disk.hpp>
 
@@ -36,9 +36,10 @@ class Search {
 public:
     static Result<Search> make(const S& storage, const Log& log, A allocation) {
         Search search(storage, log, std::move(allocation));
-        auto memory = search.memory_.reserve(size_t{search.sectors_} * sizeof(Slot));
+        const size_t slots = size_t{search.sectors_} * sizeof(Slot);
+        auto memory = search.memory_.reserve(slots + log_sector);
         if (!memory) return memory.error();
-        std::memset(memory->data(), 0, size_t{search.sectors_} * sizeof(Slot));
+        std::memset(memory->data(), 0, slots);
         return search;
     }
 
@@ -76,6 +77,12 @@ private:
 
     [[nodiscard]] Slot& slot(uint32_t i) const {
         return reinterpret_cast<Slot*>(memory_.bytes().data())[i];
+    }
+    /// Behind the slots: too large for a stack.
+    [[nodiscard]] MutBytes sector() const {
+        return memory_.bytes()
+            .subspan(size_t{sectors_} * sizeof(Slot))
+            .template first<log_sector>();
     }
     [[nodiscard]] uint32_t next(uint32_t i) const {
         const uint32_t end = i + slot(i).sectors;
@@ -124,7 +131,7 @@ private:
         uint64_t left = h.descriptor_count.value();
         const uint64_t described = descriptor_sectors(left);
         for (uint32_t k = 0; k < sectors; ++k) {
-            std::array<byte, log_sector> sector;
+            const MutBytes sector = this->sector();
             if (Status got = storage_.read(place(i + k), sector); !got) return got.error();
             if (k < described) {
                 if (!descriptors_right(sector, k == 0 ? 2 : 0, h, left, data)) return false;
@@ -212,10 +219,15 @@ private:
 
 }  // namespace log
 
-/// Which entries of the log are to be replayed. Memory: 32 bytes for each of its sectors.
+/// Which entries of the log are to be replayed. Memory: 32 bytes for each of its sectors, and one
+/// of them.
 template <Storage S, Allocation A>
 Result<ActiveLog> find_active(const S& storage, const Log& log, A allocation) {
     if (log.guid.is_nil()) return ActiveLog{};
+    if constexpr (std::derived_from<A, NoAllocation>) {
+        return fail(Errc::no_memory,
+                    "vhdx: the log was not replayed, and there is no memory for it");
+    }
     auto search = log::Search<S, A>::make(storage, log, std::move(allocation));
     if (!search) return search.error();
     const auto found = search->run();

@@ -137,7 +137,7 @@ Status replay(S& storage, A allocation, I ids) {
         if (Status grown = storage.resize(active->last_file_offset); !grown) return grown;
     }
     done = each_update(storage, *log, *active, [&](const Update& update) -> Status {
-        if (update.is_zero) return write_zeros(storage, update.at, update.length);
+        if (update.is_zero) return make_zeros(storage, update.at, update.length);
         std::array<byte, log_sector> bytes;
         if (Status got = load_update(storage, *log, update, bytes); !got) return got;
         return storage.write(update.at, bytes);
