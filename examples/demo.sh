@@ -148,6 +148,8 @@ run vdisk create -f vpc -b disk.vhd -F vpc child.vhd
 run vdisk io -c "write -P 0xaa 1M 3M" child.vhd
 run vdisk compact child.vhd
 run vdisk map --picture child.vhd
+run vdisk convert -O vhdx child.vhd child.vhdx
+run qemu-img info child.vhdx
 
 title "And the files are still there"
 run debugfs -R "dump $witness back" zstd.raw

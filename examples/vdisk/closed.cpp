@@ -17,7 +17,6 @@ void add_closed(CLI::App& app, Input& input) {
 }
 
 bool is_qcow2(const Top& top) { return top.format == Qcow2::name; }
-bool is_vhd(const Top& top) { return top.format == Vhd::name; }
 
 Top open_closed_for_writing(const Input& input) {
     Top top = open_top_for_writing(input);

@@ -16,7 +16,6 @@ void add_closed(CLI::App& app, Input& input);
 Top open_closed_for_writing(const Input& input);
 
 [[nodiscard]] bool is_qcow2(const Top& top);
-[[nodiscard]] bool is_vhd(const Top& top);
 
 /// Of the qcow2 image in `top`; throws Failure.
 vdisk::qcow2::Layout layout_of(const Top& top);
@@ -30,9 +29,8 @@ void expect(const Top& top, const vdisk::Status& status);
 /// The name of a preallocation; throws Failure.
 vdisk::qcow2::Preallocation preallocation_of(const std::string& name);
 
-/// Makes the disk of a raw, qcow2 or VHD image, open for writing, larger or smaller, data file
-/// included.
-/// A raw data file is preallocated whatever is asked for. Throws Failure.
+/// Makes the disk of an image, open for writing, larger or smaller, data file included. A raw data
+/// file is preallocated whatever is asked for. Throws Failure.
 void resize_image(Top& top, const Input& input, uint64_t size,
                   vdisk::qcow2::Preallocation preallocation);
 

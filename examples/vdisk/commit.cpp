@@ -5,10 +5,11 @@
 #include <memory>
 
 #include <vdisk/format/qcow2/resize.hpp>
-#include <vdisk/format/vhd/compact.hpp>
 
 #include "closed.hpp"
 #include "interrupt.hpp"
+#include "kept_link.hpp"
+#include "operations.hpp"
 #include "progress.hpp"
 
 namespace tool {
@@ -45,10 +46,15 @@ uint32_t find_base(const Options& options, const Disk& disk) {
 }
 
 /// Makes the disk of the base, which is open for writing, at least as large as `size`.
-void grow_base(Top& base, const Input& input, const Disk& disk, uint32_t depth, uint64_t size) {
+void grow_base(Top& base, const Input& input, const Disk& disk, uint32_t depth,
+               const Guid& identity) {
+    const uint64_t size = disk.size();
     const auto& layer = disk.layers()[depth];
     if (layer.image.size() >= size) return;
-    if (is_vhd(base)) return resize_image(base, input, size, qcow2::Preallocation::off);
+    if (const Operations* const operations = operations_of(base)) {
+        const auto none = qcow2::Preallocation::off;
+        return resize_with(base, *operations, input, size, none, identity);
+    }
     Status grown = unsupported("this format cannot be resized");
     if (base.format == Raw::name) {
         grown = base.file.storage.resize(size);
@@ -92,8 +98,8 @@ void copy_down(const Options& options, const Disk& disk, uint32_t depth, Writabl
         });
     if (!walked) throw failure(options.input.file, walked.error());
     progress.at(disk.size(), disk.size());
-    if (const Status flushed = base.top().flush(); !flushed) {
-        throw failure(base.origin().path, flushed.error());
+    if (const Status closed = base.top().close(); !closed) {
+        throw failure(base.origin().path, closed.error());
     }
 }
 
@@ -118,17 +124,26 @@ Status empty_top(Top& top, const Input& input) {
     if (top.format == Qcow::name) return empty_qcow(top.file.storage);
     {
         WritableDisk disk = open_writable_layers(top, input);
+        keep_identity(disk, disk.top().identity());  // it shows the same as before
         for (uint64_t at = 0; at < disk.size();) {
             const auto done = disk.top().drop(at, disk.size() - at);
             if (!done) return done.error();
             at += *done;
         }
-        if (Status flushed = disk.top().flush(); !flushed) return flushed;
+        if (Status closed = disk.top().close(); !closed) return closed;
         top.file.storage = disk.top().file();  // it knows the size
     }
-    if (!is_vhd(top)) return {};
-    const auto packed = vhd::compact(top.file.storage, Heap{}, vhd::Compaction::move_only);
+    const Operations* const operations = operations_of(top);
+    if (operations == nullptr) return {};
+    const auto packed = operations->compact(top.file.storage, {}, NoProgress{});
     return packed ? Status{} : Status(packed.error());
+}
+
+/// A layer of the disk, to be written.
+Top open_layer(const Disk& disk, uint32_t depth, Input input) {
+    input.file = disk.layers()[depth].origin.path;
+    input.format = disk.layers()[depth].image.format();
+    return open_top_for_writing(input);
 }
 
 int commit(const Options& options) {
@@ -136,19 +151,22 @@ int commit(const Options& options) {
     const Disk disk = open_layers(reading, options.input, {});
     const uint32_t depth = find_base(options, disk);
     const auto& layer = disk.layers()[depth];
-
-    Input input = options.input;
-    input.file = layer.origin.path;
-    input.format = layer.image.format();
     // The rules are those of the image: its folder is what counts.
     Top top = open_top_for_writing(options.input);
+    std::optional<Top> between;
+    if (depth > 1) between = open_layer(disk, depth - 1, options.input);
     catch_interrupts();
     {
-        Top base = open_top_for_writing(input);  // locked up to the end of this block
+        Top base = open_layer(disk, depth, options.input);  // locked up to the end of this block
         base.gate = top.gate;
-        grow_base(base, input, disk, depth, disk.size());
-        WritableDisk target = open_writable_layers(base, input);
-        copy_down(options, disk, depth, target);
+        KeptLink link(between ? *between : top, layer.image);
+        grow_base(base, options.input, disk, depth, link.next());
+        {
+            WritableDisk target = open_writable_layers(base, options.input);
+            keep_identity(target, link.next());
+            copy_down(options, disk, depth, target);
+        }
+        link.settle();
     }
     // Above another base than the next one, the images between are void: nothing is emptied.
     if (!options.keep && options.base.empty()) {

@@ -4,11 +4,8 @@
 #include <cstdio>
 #include <memory>
 
-#include <vdisk/allocation/heap.hpp>
-#include <vdisk/format/vhd/compact.hpp>
-
-#include "closed_vhd.hpp"
 #include "interrupt.hpp"
+#include "operations.hpp"
 #include "progress.hpp"
 
 namespace tool {
@@ -23,18 +20,6 @@ struct Options {
     bool progress = false;
     bool quiet = false;
 };
-
-uint64_t count_blocks(Top& top) {
-    const auto image = vhd::open_closed(top.file.storage, Heap{});
-    if (!image) throw failure(top.file.origin.path, image.error());
-    uint64_t count = 0;
-    expect(top, vhd::each_block(image->tables, image->layout,
-                                [&](uint32_t, uint32_t, uint64_t) -> vdisk::Status {
-                                    ++count;
-                                    return {};
-                                }));
-    return count;
-}
 
 /// Two passes over the blocks; ends when a signal comes.
 class Steps {
@@ -60,29 +45,33 @@ private:
 int compact(const Options& options) {
     Top top = open_closed_for_writing(options.input);
     const std::string& path = top.file.origin.path;
-    if (!is_vhd(top)) {
+    const Operations* const operations = operations_of(top);
+    if (operations == nullptr) {
         throw Failure{path + ": " + top.format +
                       " images are not compacted in place (convert makes a small copy)"};
     }
-    if (vhd_layout_of(top).is_fixed()) {
+    if (facts_of(top).is_fixed) {
         throw Failure{path + ": a fixed disk holds all it has, there is nothing to compact"};
     }
     const Disk disk = open_layers(top, options.input, {});
-    const uint64_t blocks = count_blocks(top);
+    const auto blocks = operations->count_blocks(top.file.storage);
+    if (!blocks) throw failure(path, blocks.error());
     const uint64_t before = top.file.storage.size();
     catch_interrupts();
     Progress progress(options.progress && !options.quiet, 1);
-    Steps steps(progress, blocks);
-    const auto below = [&](uint64_t at, MutBytes out) { return disk.read_from(1, at, out); };
-    const auto what = options.keep ? vhd::Compaction::move_only : vhd::Compaction::drop;
-    const auto done = vhd::compact(top.file.storage, Heap{}, what, below,
-                                   [&](uint64_t block) { return steps(block); });
+    Steps steps(progress, *blocks);
+    ReadBelow below;
+    if (!options.keep) {
+        below = [&](uint64_t at, MutBytes out) { return disk.read_from(1, at, out); };
+    }
+    const auto done =
+        operations->compact(top.file.storage, below, [&](uint64_t block) { return steps(block); });
     check_interrupt();
     if (!done) throw failure(path, done.error());
     progress.at(1, 1);
     if (options.quiet) return 0;
     std::printf("Image compacted: %" PRIu64 " of %" PRIu64 " blocks given up, %s less.\n",
-                done->dropped, blocks,
+                done->dropped, *blocks,
                 text::human_size(before - std::min(before, top.file.storage.size())).c_str());
     return 0;
 }
@@ -92,7 +81,8 @@ int compact(const Options& options) {
 void add_compact(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd = app.add_subcommand(
-        "compact", "Makes the file of a dynamic or differencing VHD image as small as it can be.");
+        "compact",
+        "Makes the file of a dynamic or differencing VHD or VHDX image as small as it\ncan be.");
     options->input.add_to(*cmd);
     cmd->add_flag("-k,--keep", options->keep, "close gaps only: no block goes");
     cmd->add_flag("-p", options->progress, "show how far it is");
@@ -103,7 +93,7 @@ void add_compact(CLI::App& app, Command& run) {
         "same\n"
         "at every moment: after a power cut or Ctrl-C the rest is done by another call.\n\n"
         "Example:\n"
-        "  vdisk compact -p disk.vhd\n\n"
+        "  vdisk compact -p disk.vhdx\n\n"
         "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
     cmd->callback([options, &run] { run = [options] { return compact(*options); }; });
 }

@@ -291,7 +291,7 @@ void add_options(CLI::App& cmd, Options& o) {
     cmd.add_option("FILES", o.files,
                    "IN... OUT: the images to read, one behind the other, and the one to write");
     o.input.add_to(cmd, false);
-    cmd.add_option("-O", o.output_format, "format to write: raw (default), qcow, qcow2, vpc")
+    cmd.add_option("-O", o.output_format, "format to write: raw (default), qcow, qcow2, vpc, vhdx")
         ->transform(format_name())
         ->type_name("FMT");
     cmd.add_flag("-c", o.compressed, "compress clusters (qcow, qcow2)");

@@ -83,7 +83,7 @@ void add_create(CLI::App& app, Command& run) {
     cmd->add_option("FILE", options->file, "the image to make; one that is there is replaced");
     cmd->add_option("SIZE", options->size, "of the disk (default: that of the backing file)")
         ->check(not_empty("size: '' is not a size"));
-    cmd->add_option("-f", options->format, "format: raw (default), qcow, qcow2, vpc")
+    cmd->add_option("-f", options->format, "format: raw (default), qcow, qcow2, vpc, vhdx")
         ->transform(format_name())
         ->type_name("FMT");
     cmd->add_option("-b", options->backing_file, "what the disk shows where nothing was written")
@@ -113,7 +113,8 @@ void add_create(CLI::App& app, Command& run) {
         "  vdisk create -f qcow2 disk.qcow2 20G\n"
         "  vdisk create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n"
         "  vdisk create -f qcow2 -o cluster_size=2M,extended_l2=on big.qcow2 4T\n"
-        "  vdisk create -f vpc -o subformat=fixed,force_size=on disk.vhd 20G\n\n"
+        "  vdisk create -f vpc -o subformat=fixed,force_size=on disk.vhd 20G\n"
+        "  vdisk create -f vhdx -o logical_sector_size=4096 disk.vhdx 2T\n\n"
         "Exit codes: 0 done, 1 failed, 128 + N ended by signal N.");
     cmd->callback([options, &run] { run = [options] { return create(*options); }; });
 }

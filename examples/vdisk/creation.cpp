@@ -64,12 +64,35 @@ constexpr Explained of_vpc[] = {
     {"time_stamp=<num>", "Seconds since the year 2000 (now, or by SOURCE_DATE_EPOCH)"},
     {"uuid=<str>", "Unique id (a random one)"}};
 
+constexpr Explained of_vhdx[] = {
+    backing_file,
+    backing_format,
+    {"block_size=<size>",
+     "Block size, a power of two (1M to 256M); 0, the default: by the size of the disk"},
+    {"block_state_zero=<bool (on/off)>",
+     "Accepted and ignored: blocks of a fixed image are all there, those of others are not"},
+    {"creator=<str>", "Creator application, ASCII (vdisk)"},
+    {"data_uuid=<str>", "Id of the contents, by which children know the image (a random one)"},
+    extent_size_hint,
+    {"log_size=<size>", "Log size, whole MiB (1M to 1G; 1M)"},
+    {"logical_sector_size=<num>", "512 or 4096 (512, or that of the parent)"},
+    nocow,
+    {"physical_sector_size=<num>", "512 or 4096 (4096, or that of the parent)"},
+    {"preallocation=<str>", "Preallocation mode (allowed values: off; fixed: falloc, full, too)"},
+    size,
+    {"subformat=<str>",
+     "VHDX format type, can be either 'dynamic', 'fixed' or 'differencing'. Default is 'dynamic'."},
+    {"uuid=<str>", "Id of the disk (a random one)"}};
+
 struct Table {
     std::string_view format;
     std::span<const Explained> options;
 };
-constexpr Table tables[] = {
-    {Raw::name, of_raw}, {Qcow::name, of_qcow}, {Qcow2::name, of_qcow2}, {Vhd::name, of_vpc}};
+constexpr Table tables[] = {{Raw::name, of_raw},
+                            {Qcow::name, of_qcow},
+                            {Qcow2::name, of_qcow2},
+                            {Vhd::name, of_vpc},
+                            {Vhdx::name, of_vhdx}};
 
 std::span<const Explained> options_of(const std::string& format) {
     for (const Table& table : tables) {

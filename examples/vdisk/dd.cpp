@@ -133,7 +133,7 @@ void add_dd(CLI::App& app, Command& run) {
     cmd->allow_extras();
     options->input.add_to(*cmd, false);
     cmd->add_option("-O", options->output_format,
-                    "format to write: raw (default), qcow, qcow2, vpc")
+                    "format to write: raw (default), qcow, qcow2, vpc, vhdx")
         ->transform(format_name())
         ->type_name("FMT");
     cmd->footer(

@@ -101,6 +101,12 @@ void field_row(Report& report, std::string_view name, uint64_t at, uint64_t size
                 number_cell("value", value, 20), text_cell("meaning", std::move(meaning))});
 }
 
+void text_row(Report& report, std::string_view name, uint64_t at, uint64_t size, std::string text) {
+    report.row({hex_cell("offset", at, 6), number_cell("size", size, 4),
+                text_cell("name", std::string(name), -23), text_cell("hex", "", 18),
+                text_cell("value", "", 20), text_cell("meaning", std::move(text))});
+}
+
 namespace {
 
 struct Options {
@@ -143,6 +149,9 @@ std::string_view format_by_magic(const Storage& file) {
     if (is_vhd(front) || is_vhd(end) || is_vhd(short_end)) return Vhd::name;
     std::array<byte, 8> start{};
     if (file.size() < start.size() || !file.read(0, start)) return Raw::name;
+    if (std::memcmp(start.data(), vhdx::file_signature.data(), start.size()) == 0) {
+        return Vhdx::name;
+    }
     if (load_be32(start.data()) != qcow2::magic) return Raw::name;
     return load_be32(start.data() + 4) == 1 ? Qcow::name : Qcow2::name;
 }
@@ -163,6 +172,7 @@ int dump(const Options& options) {
     if (format == Qcow::name) dump_qcow(file, report);
     if (format == Qcow2::name) dump_qcow2(file, report);
     if (format == Vhd::name) dump_vhd(file, report);
+    if (format == Vhdx::name) dump_vhdx(file, report);
     if (const auto error = report.end()) throw failure(path, *error);
     return 0;
 }
@@ -174,8 +184,8 @@ void add_dump(CLI::App& app, Command& run) {
     CLI::App* cmd = app.add_subcommand(
         "dump",
         "Shows every field of an image's header and what its lists hold: extensions, names of\n"
-        "features, snapshots, bitmaps; of VHD footers, header and paths of the parent. Works on "
-        "damaged images as far as they can be read.");
+        "features, snapshots, bitmaps; of VHD footers, header and paths of the parent; of VHDX\n"
+        "headers, regions, metadata and log. Works on damaged images as far as they can be read.");
     cmd->add_option("FILE", options->file, "the image")->required();
     cmd->add_option("-f", options->format, "read it as this format (default: by its magic)")
         ->transform(format_name())

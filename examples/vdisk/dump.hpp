@@ -69,6 +69,11 @@ void dump_qcow2(const Storage& file, Report& report);
 /// Both footers, the header and its locators, and the paths they lead to.
 void dump_vhd(const Storage& file, Report& report);
 
+/// Headers, and what lies behind the log: region table, metadata, how many blocks are there; what
+/// the log says.
+void dump_vhdx(const Storage& file, Report& report);
+void dump_vhdx_log(const Storage& file, Report& report);
+
 /// Calls `row(name, at, size, value)` for every field that `each_field(header, visit)` visits.
 template <class Header, class Row>
 void each_row(const Header& header, Row row) {
@@ -86,5 +91,7 @@ void each_row(const Header& header, Row row) {
 /// Adds a header field to the section.
 void field_row(Report& report, std::string_view name, uint64_t at, uint64_t size, uint64_t value,
                std::string meaning);
+/// One that is no number: its text stands where the meaning does.
+void text_row(Report& report, std::string_view name, uint64_t at, uint64_t size, std::string text);
 
 }  // namespace tool

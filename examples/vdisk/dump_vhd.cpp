@@ -24,13 +24,6 @@ std::string letters_of(uint32_t code) {
     return letters(out);
 }
 
-/// A field that is no number: its text stands where the meaning does.
-void text_row(Report& report, std::string_view name, uint64_t at, uint64_t size, std::string text) {
-    report.row({hex_cell("offset", at, 6), number_cell("size", size, 4),
-                text_cell("name", std::string(name), -23), text_cell("hex", "", 18),
-                text_cell("value", "", 20), text_cell("meaning", std::move(text))});
-}
-
 std::string unicode(std::span<const byte> units, ByteOrder order) {
     std::string out(units.size() * 2, '\0');
     const auto text = utf8_from_utf16(units, order, out);

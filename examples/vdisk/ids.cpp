@@ -51,6 +51,14 @@ std::string text_of(const Guid& id) {
     return text;
 }
 
+Guid turned(const Guid& id) {
+    constexpr std::array<uint8_t, 16> order = {3, 2, 1,  0,  5,  4,  7,  6,
+                                               8, 9, 10, 11, 12, 13, 14, 15};
+    Guid out;
+    for (size_t i = 0; i < order.size(); ++i) out.bytes[i] = id.bytes[order[i]];
+    return out;
+}
+
 uint64_t time_now() {
     if (const char* const epoch = std::getenv("SOURCE_DATE_EPOCH")) {
         return size_of(epoch, "SOURCE_DATE_EPOCH");

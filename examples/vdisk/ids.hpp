@@ -16,6 +16,9 @@ vdisk::Guid new_id();
 vdisk::Guid id_of(const std::string& text, const char* what);
 std::string text_of(const vdisk::Guid& id);
 
+/// Between the order of the text and that of VHDX, whose first three numbers are little-endian.
+vdisk::Guid turned(const vdisk::Guid& id);
+
 /// Seconds since 1970: now, or what SOURCE_DATE_EPOCH says.
 uint64_t time_now();
 

@@ -9,6 +9,7 @@
 #include <vdisk/text/tree.hpp>
 
 #include "info_vhd.hpp"
+#include "info_vhdx.hpp"
 #include "opening.hpp"
 #include "snapshot_list.hpp"
 #include "status.hpp"
@@ -55,13 +56,6 @@ struct Subject {
     [[nodiscard]] const qcow2::Layout* qcow2_layout() const {
         return image.visit([](const auto& real) -> const qcow2::Layout* {
             if constexpr (requires { real.layout().refcount_order; }) return &real.layout();
-            else return nullptr;
-        });
-    }
-    /// The layout if the image is VHD, or nullptr.
-    [[nodiscard]] const vhd::Layout* vhd_layout() const {
-        return image.visit([](const auto& real) -> const vhd::Layout* {
-            if constexpr (requires { real.layout().footer_copy; }) return &real.layout();
             else return nullptr;
         });
     }
@@ -140,15 +134,20 @@ void qcow2_data(Out& out, const Subject& subject, const qcow2::Layout& layout) {
 
 /// Whether the format has anything of its own to say.
 bool has_data(const Subject& subject) {
-    return subject.qcow2_layout() != nullptr || subject.vhd_layout() != nullptr;
+    const std::string_view format = subject.image.format();
+    return format != Raw::name && format != Qcow::name;
 }
 
 template <class Out>
 void format_data(Out& out, const Subject& subject) {
-    if (const auto* layout = subject.qcow2_layout()) qcow2_data(out, subject, *layout);
-    if (const auto* layout = subject.vhd_layout()) {
-        vhd_data(out, *layout, [&](unsigned choice) { return subject.parent_name(choice); });
-    }
+    const auto name = [&](unsigned choice) { return subject.parent_name(choice); };
+    subject.image.visit([&](const auto& real) {
+        if constexpr (requires { real.layout().refcount_order; })
+            qcow2_data(out, subject, real.layout());
+        else if constexpr (requires { real.layout().footer_copy; })
+            vhd_data(out, real.layout(), name);
+        else if constexpr (requires { real.logged_updates(); }) vhdx_data(out, real, name);
+    });
 }
 
 template <class Visit>

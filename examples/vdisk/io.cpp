@@ -76,8 +76,8 @@ int io(const Options& options) {
     const Shell shell(disk);
     const int code = options.commands.empty() ? converse(shell) : run_all(shell, options.commands);
     if (!disk.is_writable()) return code;
-    if (const auto flushed = disk.flush(); !flushed) {
-        throw failure(options.input.file, flushed.error());
+    if (const auto closed = disk.close(); !closed) {
+        throw failure(options.input.file, closed.error());
     }
     return code;
 }
@@ -110,7 +110,7 @@ void add_io(CLI::App& app, Command& run) {
         "  discard [-Cq] off len\n"
         "                 gives up what is there, and its space\n"
         "  flush          makes all durable\n"
-        "  truncate size  makes the disk larger or smaller (raw, qcow2, vpc)\n"
+        "  truncate size  makes the disk larger or smaller (raw, qcow2, vpc, vhdx)\n"
         "  map            which parts the image itself stores\n"
         "  alloc off [n]  how many of n bytes it stores\n"
         "  length, help, quit; readv and writev with several lengths\n\n"

@@ -40,7 +40,7 @@ CLI::App* add_commands(CLI::App& app, tool::Command& command, int argc, char** a
 }
 
 int run(int argc, char** argv) {
-    CLI::App app("vdisk - virtual disk images: raw, qcow, qcow2, vpc (VHD)", "vdisk");
+    CLI::App app("vdisk - virtual disk images: raw, qcow, qcow2, vpc (VHD), vhdx", "vdisk");
     app.set_version_flag("-V,--version", "vdisk 0.1.0");
     app.require_subcommand(1);
     app.footer("Sizes take k, M, G, T, P, E (powers of 1024) or 0x. Every command has --help.");

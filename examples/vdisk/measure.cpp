@@ -7,7 +7,6 @@
 #include <memory>
 
 #include <vdisk/format/qcow2/bitmap.hpp>
-#include <vdisk/format/vhd/blocks.hpp>
 #include <vdisk/text/json.hpp>
 
 #include "new_image.hpp"
@@ -172,45 +171,28 @@ Sizes measure_qcow2(const Options& options, const Disk* disk, uint64_t size) {
     return out;
 }
 
-/// The length of a file with so many blocks, as the writer puts them one behind the other.
-uint64_t vhd_file_size(const vhd::Layout& layout, uint64_t tables_end, uint64_t count) {
-    uint64_t size = tables_end + sizeof(vhd::Footer);
-    for (uint64_t i = 0; i < count; ++i) {
-        size = vhd::aligned_block(layout, size) + layout.stride() + sizeof(vhd::Footer);
-    }
-    return size;
-}
-
-Sizes measure_vhd(const Options& options, const Disk* disk, uint64_t size) {
-    const Creation creation(options.creation);
-    NewImage image("measure", options.target, creation);
-    image.size = size;
-    image.backing_file.clear();
-    if (creation.text("subformat") == "differencing") {
+/// Of a format whose images are made of tables and equal blocks.
+Sizes measure_blocks(const Options& options, NewImage& image, const Disk* disk, uint64_t size) {
+    if (Creation(options.creation).text("subformat") == "differencing") {
         throw Failure{"measure: the size of a differencing image cannot be told"};
     }
+    image.size = size;
+    image.backing_file.clear();
     image.backing_format.clear();
     image.check();
-    const vhd::CreateOptions& wanted = image.vhd();
-    if (wanted.type == vhd::Type::fixed) {
-        const uint64_t whole = wanted.size + sizeof(vhd::Footer);
-        return {.required = whole, .fully_allocated = whole, .bitmaps = {}};
-    }
-    vhd::Layout layout;
-    layout.block_bits = wanted.block_bits;
-    const uint64_t all = blocks(wanted.size, wanted.block_bits);
-    const uint64_t tables = sizeof(vhd::Footer) + sizeof(vhd::DynamicHeader) + round_up(all * 4, 9);
-    const uint64_t data =
-        disk == nullptr ? 0 : data_bytes(*disk, wanted.block_bits, options.input.file);
-    return {.required = vhd_file_size(layout, tables, data >> wanted.block_bits),
-            .fully_allocated = vhd_file_size(layout, tables, all),
+    const NewKind& kind = *image.kind();
+    const unsigned bits = kind.block_bits();
+    const uint64_t data = disk == nullptr ? 0 : data_bytes(*disk, bits, options.input.file);
+    return {.required = kind.file_size(data >> bits),
+            .fully_allocated = kind.file_size(kind.all_blocks()),
             .bitmaps = {}};
 }
 
 Sizes measure_as(const Options& options, const Disk* disk, uint64_t size) {
     if (options.target == "qcow2") return measure_qcow2(options, disk, size);
-    if (options.target == Vhd::name) return measure_vhd(options, disk, size);
     if (options.target != "raw") {
+        NewImage image("measure", options.target, Creation(options.creation));
+        if (image.kind() != nullptr) return measure_blocks(options, image, disk, size);
         throw Failure{"measure: the size of '" + options.target + "' images cannot be told"};
     }
     Creation(options.creation).refuse_others_than({"size", "preallocation", "nocow"});
@@ -268,7 +250,8 @@ void add_measure(CLI::App& app, Command& run) {
     cmd->add_option("FILE", options->input.file, "the disk; or give --size")
         ->check(not_empty("'': the name of a file is missing"));
     options->input.add_to(*cmd, false);
-    cmd->add_option("-O", options->target, "format of the new image: raw (default), qcow2, vpc")
+    cmd->add_option("-O", options->target,
+                    "format of the new image: raw (default), qcow2, vpc, vhdx")
         ->transform(format_name())
         ->type_name("FMT");
     cmd->add_option("--size", options->size, "measure an empty disk of this size")

@@ -63,7 +63,7 @@ std::string Medium::truncate(uint64_t size) {
     if (disk->top().format() == Qcow::name) {
         return "Image format driver does not support resize";
     }
-    const Status done = is_raw ? disk->top().storage().resize(size) : disk->top().flush();
+    const Status done = is_raw ? disk->top().storage().resize(size) : disk->top().close();
     if (!done) return text::describe(done.error());
     std::string why;
     if (!is_raw) disk_.emplace<WritableDisk>(resize_(std::move(*disk), size, why));
@@ -72,6 +72,10 @@ std::string Medium::truncate(uint64_t size) {
 
 Status Medium::flush() {
     return change([](WritableDisk& disk, MutBytes) { return disk.top().flush(); });
+}
+
+Status Medium::close() {
+    return change([](WritableDisk& disk, MutBytes) { return disk.top().close(); });
 }
 
 }  // namespace tool

@@ -42,6 +42,8 @@ public:
     /// Throws Failure if the image cannot be opened again.
     std::string truncate(uint64_t size);
     vdisk::Status flush();
+    /// As flush, and the image is as others open it.
+    vdisk::Status close();
 
 private:
     template <class Act>

@@ -26,7 +26,7 @@ void turn_off_copy_on_write(const Storage& file) {
 }  // namespace
 
 NewImage::NewImage(const std::string& path, const std::string& format, const Creation& options)
-    : path_(path), format_(format) {
+    : path_(path), format_(format), kind_(new_kind(format)) {
     for (const char* name : {"encryption", "encrypt.format", "encrypt.key-secret"}) {
         if (options.has(name)) throw Failure{path_ + ": encryption is not supported"};
     }
@@ -38,7 +38,7 @@ NewImage::NewImage(const std::string& path, const std::string& format, const Cre
     no_cow_ = options.flag("nocow");
     read_preallocation(options);
     if (format_ == Qcow2::name) qcow2_.read(options, path_);
-    if (format_ == Vhd::name) vhd_.read(options, path_);
+    if (kind_) kind_->read(options, path_);
 }
 
 void NewImage::read_preallocation(const Creation& options) {
@@ -55,16 +55,10 @@ void NewImage::read_preallocation(const Creation& options) {
     qcow2_.set_preallocation(mode_);
 }
 
-uint64_t NewImage::cluster_size() const {
-    if (format_ == Qcow2::name) return qcow2_.cluster_size();
-    if (format_ == Qcow::name) return uint64_t{1} << qcow::CreateOptions{}.cluster_bits;
-    return 0;
-}
-
-bool NewImage::needs_parent() const { return format_ == Vhd::name && !backing_file.empty(); }
+bool NewImage::needs_parent() const { return kind_ && !backing_file.empty(); }
 
 void NewImage::set_parent(const AnyImage& parent) {
-    if (needs_parent()) vhd_.set_parent(parent, path_, backing_file);
+    if (needs_parent()) kind_->set_parent(parent, path_, backing_file);
 }
 
 void NewImage::place(const Output& output) {
@@ -103,9 +97,9 @@ void NewImage::check() {
         throw Failure{path_ + ": Image size is too small, cannot be zero length"};
     }
     if (*size > (uint64_t{1} << 63) - 512) throw Failure{path_ + ": Image size is too large"};
-    if (format_ == Vhd::name) {
-        vhd_.check(path_, *size, !backing_file.empty());
-        if (!preallocation_.empty() && preallocation_ != "off" && !vhd_.is_fixed()) {
+    if (kind_) {
+        kind_->check(path_, *size, !backing_file.empty());
+        if (!preallocation_.empty() && preallocation_ != "off" && !kind_->is_fixed()) {
             throw Failure{path_ + ": preallocation=" + preallocation_ + " needs subformat=fixed"};
         }
     }
@@ -128,7 +122,7 @@ std::string NewImage::describe() const {
     add("backing_file", backing_file);
     add("backing_fmt", backing_format);
     if (v2) line += qcow2_.describe_rest();
-    if (format_ == Vhd::name) line += vhd_.describe();
+    if (kind_) line += kind_->describe();
     if (!v2) add("preallocation", preallocation_);
     if (no_cow_) add("nocow", "on");
     return line;
@@ -143,12 +137,9 @@ void NewImage::create_raw(Storage& storage) const {
     if (!made) throw failure(path_, made.error());
 }
 
-void NewImage::create_vhd(Storage& storage) const {
+void NewImage::create_kind(Storage& storage) const {
     InterruptibleFile file(storage);
-    Status made = vhd::create(file, vhd_.options());
-    if (made && vhd_.is_fixed()) {
-        made = qcow2::create_parts::room(file, 0, vhd_.options().size, mode_);
-    }
+    const Status made = kind_->create(file, mode_);
     storage = file;  // it knows the size
     check_interrupt();
     if (!made) throw failure(path_, made.error());
@@ -166,6 +157,10 @@ void NewImage::create_data_file() {
 
 void NewImage::commit(Output& output) {
     if (data_) data_->commit();
+    if (kind_) {
+        const Status finished = kind_->finish(output.storage());
+        if (!finished) throw failure(path_, finished.error());
+    }
     output.commit();
 }
 
@@ -178,8 +173,8 @@ void NewImage::create(Output& output) {
     }
     if (format_ == Raw::name) {
         create_raw(output.storage());
-    } else if (format_ == Vhd::name) {
-        create_vhd(output.storage());
+    } else if (kind_) {
+        create_kind(output.storage());
     } else if (format_ == Qcow::name) {
         const Status made =
             qcow::create(output.storage(), {.size = *size, .backing_file = backing_file});

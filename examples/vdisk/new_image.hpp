@@ -7,8 +7,8 @@
 #include <string>
 
 #include "creation.hpp"
+#include "new_kind.hpp"
 #include "new_qcow2.hpp"
-#include "new_vhd.hpp"
 #include "output.hpp"
 
 namespace tool {
@@ -28,9 +28,8 @@ public:
     [[nodiscard]] const std::string& format() const { return format_; }
     [[nodiscard]] const std::string& data_file() const { return qcow2_.data_file(); }
     [[nodiscard]] const vdisk::qcow2::CreateOptions& qcow2() const { return qcow2_.options(); }
-    [[nodiscard]] const vdisk::vhd::CreateOptions& vhd() const { return vhd_.options(); }
-    /// Bytes of a cluster; 0 for images without.
-    [[nodiscard]] uint64_t cluster_size() const;
+    /// Not of every format; after check().
+    [[nodiscard]] const NewKind* kind() const { return kind_.get(); }
     /// Has to look at its parent, and cannot be made without.
     [[nodiscard]] bool needs_parent() const;
     /// The image that `backing_file` is. To be called before check(), if needs_parent().
@@ -55,7 +54,7 @@ public:
 private:
     void read_preallocation(const Creation& options);
     void create_raw(Storage& storage) const;
-    void create_vhd(Storage& storage) const;
+    void create_kind(Storage& storage) const;
     void create_data_file();
 
     std::string path_;
@@ -65,7 +64,7 @@ private:
     bool no_cow_ = false;
     std::unique_ptr<Output> data_;
     NewQcow2 qcow2_;
-    NewVhd vhd_;
+    std::unique_ptr<NewKind> kind_;
 };
 
 /// The names of the options of -o for images of this format.

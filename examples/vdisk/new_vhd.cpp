@@ -2,24 +2,18 @@
 #include "new_vhd.hpp"
 
 #include <bit>
-#include <filesystem>
+
+#include <vdisk/format/qcow2/create.hpp>
+#include <vdisk/format/vhd/blocks.hpp>
 
 #include "ids.hpp"
-#include "opening.hpp"
 
 namespace tool {
 
 using namespace vdisk;
 
-ParentPaths::ParentPaths(const std::string& path, const std::string& name) {
-    namespace fs = std::filesystem;
-    const std::string found = resolve(local_path(name), path);
-    absolute = fs::absolute(found).lexically_normal().string();
-    const fs::path folder = fs::absolute(path).lexically_normal().parent_path();
-    relative = fs::path(absolute).lexically_relative(folder).string();
-}
-
-vhd::ParentLink link_to(const AnyImage& parent, const std::string& path, const ParentPaths& paths) {
+vhd::ParentLink link_to_vhd(const AnyImage& parent, const std::string& path,
+                            const ParentPaths& paths) {
     const vhd::Layout* const layout = parent.visit([](const auto& image) -> const vhd::Layout* {
         if constexpr (requires { image.layout().footer_copy; }) return &image.layout();
         else return nullptr;
@@ -32,12 +26,9 @@ vhd::ParentLink link_to(const AnyImage& parent, const std::string& path, const P
 }
 
 void NewVhd::read(const Creation& options, const std::string& path) {
-    subformat_ = options.text("subformat");
-    if (subformat_ == "fixed") options_.type = vhd::Type::fixed;
-    else if (subformat_ == "differencing") options_.type = vhd::Type::differencing;
-    else if (!subformat_.empty() && subformat_ != "dynamic") {
-        throw Failure{path + ": Parameter 'subformat' does not accept value '" + subformat_ + "'"};
-    }
+    subformat_ = subformat_of(options, path);
+    subformat_word_ = options.text("subformat");
+    if (subformat_ == Subformat::fixed) options_.type = vhd::Type::fixed;
     force_size_ = options.flag("force_size");
     if (options.has("force_size")) force_size_word_ = force_size_ ? "on" : "off";
     if (options.has("block_size")) {
@@ -63,21 +54,13 @@ void NewVhd::read(const Creation& options, const std::string& path) {
 
 void NewVhd::set_parent(const AnyImage& parent, const std::string& path, const std::string& name) {
     paths_ = ParentPaths(path, name);
-    options_.parent = link_to(parent, name, paths_);
+    options_.parent = link_to_vhd(parent, name, paths_);
     parent_size_ = parent.size();
 }
 
 void NewVhd::check(const std::string& path, uint64_t size, bool has_backing) {
-    if (has_backing) {
-        if (!subformat_.empty() && subformat_ != "differencing") {
-            throw Failure{path + ": subformat=" + subformat_ + " has no backing file"};
-        }
+    if (is_differencing(subformat_, has_backing, size, parent_size_, path)) {
         options_.type = vhd::Type::differencing;
-        if (size < parent_size_) {
-            throw Failure{path + ": a differencing image is not smaller than its parent"};
-        }
-    } else if (options_.type == vhd::Type::differencing) {
-        throw Failure{path + ": subformat=differencing needs a backing file"};
     }
     if (size > vhd::max_size) {
         throw Failure{path + ": The image size is too large for file format 'vpc' (2040G at most)"};
@@ -91,9 +74,30 @@ void NewVhd::check(const std::string& path, uint64_t size, bool has_backing) {
 
 std::string NewVhd::describe() const {
     std::string line;
-    if (!subformat_.empty()) line += " subformat=" + subformat_;
+    if (!subformat_word_.empty()) line += " subformat=" + subformat_word_;
     if (!force_size_word_.empty()) line += " force_size=" + force_size_word_;
     return line;
+}
+
+vdisk::Status NewVhd::create(InterruptibleFile& file, qcow2::Preallocation preallocation) const {
+    const vdisk::Status made = vhd::create(file, options_);
+    if (!made || !is_fixed()) return made;
+    return qcow2::create_parts::room(file, 0, options_.size, preallocation);
+}
+
+uint64_t NewVhd::all_blocks() const { return blocks(options_.size, options_.block_bits); }
+
+uint64_t NewVhd::file_size(uint64_t count) const {
+    if (is_fixed()) return options_.size + sizeof(vhd::Footer);
+    vhd::Layout layout;
+    layout.block_bits = options_.block_bits;
+    uint64_t size = 2 * sizeof(vhd::Footer) + sizeof(vhd::DynamicHeader) +
+                    (blocks(all_blocks() * 4, vhd::sector_bits) << vhd::sector_bits);
+    // As the writer puts them one behind the other.
+    for (uint64_t i = 0; i < count; ++i) {
+        size = vhd::aligned_block(layout, size) + layout.stride() + sizeof(vhd::Footer);
+    }
+    return size;
 }
 
 }  // namespace tool

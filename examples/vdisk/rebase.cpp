@@ -8,8 +8,8 @@
 #include <vdisk/io/runs.hpp>
 
 #include "closed.hpp"
-#include "closed_vhd.hpp"
 #include "interrupt.hpp"
+#include "operations.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "source.hpp"
@@ -159,8 +159,8 @@ void copy_differences(const Options& options, Top& top) {
         after.emplace(std::move(opened[0]));
     }
     Rebase(options, disk, std::move(after)).run();
-    const Status flushed = disk.top().flush();
-    if (!flushed) throw failure(options.input.file, flushed.error());
+    const Status closed = disk.top().close();
+    if (!closed) throw failure(options.input.file, closed.error());
     top.file.storage = disk.top().file();  // it knows the size
 }
 
@@ -168,19 +168,17 @@ int rebase(const Options& options) {
     check(options);
     Top top = open_closed_for_writing(options.input);
     const std::string name = options.backing_file.value_or("");
-    if (is_vhd(top)) {
-        check_vhd_parent(top, name);
-        if (options.backing_format != Vhd::name) {
-            throw Failure{options.input.file + ": a VHD image stands on nothing but VHD images"};
-        }
+    const Operations* const operations = operations_of(top);
+    if (operations != nullptr) {
+        check_parent(top, *operations, name, options.backing_format);
     } else if (!is_qcow2(top)) {
         throw Failure{options.input.file + ": Could not change the backing file to '" + name +
                       "': Operation not supported"};
     }
     catch_interrupts();
     if (!options.unsafe) copy_differences(options, top);
-    if (is_vhd(top)) {
-        set_vhd_parent(top, options.input, name);
+    if (operations != nullptr) {
+        set_parent(top, *operations, options.input, name);
         return 0;
     }
     const Status changed =
@@ -213,8 +211,8 @@ void add_rebase(CLI::App& app, Command& run) {
         "What the disk shows and the new backing file does not is written into the image first.\n"
         "-u is for a backing file that was moved or renamed, or holds the same disk: otherwise "
         "the\n"
-        "disk changes. VHD images know their parent by an id, too: it is taken from the new "
-        "one.\n\n"
+        "disk changes. VHD and VHDX images know their parent by an id, too: it is taken from the\n"
+        "new one.\n\n"
         "Examples:\n"
         "  vdisk rebase -b base.qcow2 -F qcow2 overlay.qcow2\n"
         "  vdisk rebase -b '' overlay.qcow2\n"

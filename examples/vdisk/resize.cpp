@@ -11,8 +11,8 @@
 #include <vdisk/format/qcow2/resize.hpp>
 
 #include "closed.hpp"
-#include "closed_vhd.hpp"
 #include "interrupt.hpp"
+#include "operations.hpp"
 
 namespace tool {
 
@@ -222,7 +222,9 @@ Preallocation preallocation_of(const std::string& name) {
 }
 
 void resize_image(Top& top, const Input& input, uint64_t size, Preallocation preallocation) {
-    if (is_vhd(top)) return resize_vhd(top, input, size, preallocation);
+    if (const Operations* const operations = operations_of(top)) {
+        return resize_with(top, *operations, input, size, preallocation);
+    }
     if (!is_qcow2(top)) return resize_raw(top, size, preallocation);
     const qcow2::Layout layout = layout_of(top);
     if (size == layout.size) return;
@@ -237,7 +239,7 @@ void resize_image(Top& top, const Input& input, uint64_t size, Preallocation pre
 void add_resize(CLI::App& app, Command& run) {
     auto options = std::make_shared<Options>();
     CLI::App* cmd = app.add_subcommand(
-        "resize", "Makes the disk of a raw, qcow2 or VHD image larger or smaller.");
+        "resize", "Makes the disk of a raw, qcow2, VHD or VHDX image larger or smaller.");
     cmd->add_option("FILE", options->input.file, "the image")->required();
     cmd->add_option("SIZE", options->size, "the new size; +SIZE or -SIZE: by so much")->required();
     options->input.add_to(*cmd, false);
@@ -251,7 +253,7 @@ void add_resize(CLI::App& app, Command& run) {
     cmd->footer(
         "What is new reads as zeros, also where a backing file is longer. What is behind a "
         "smaller\n"
-        "size is lost; file systems inside have to be made smaller before. A qcow2 or\n"
+        "size is lost; file systems inside have to be made smaller before. A qcow2, VHDX or\n"
         "dynamic VHD image changes in one step: a power cut leaves the old size or the new one.\n\n"
         "Examples:\n"
         "  vdisk resize disk.qcow2 +10G\n"

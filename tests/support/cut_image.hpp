@@ -91,10 +91,9 @@ private:
         const auto seen = Subject::look(file, work_.below);
         if (!seen) return seen;
         if (Status recovered = Subject::recover(file); !recovered) return recovered.error();
-        const auto again = Subject::look(file, work_.below);
+        const auto again = Subject::judge(file, work_.below);
         if (!again) return again;
         if (*again != *seen) return corrupt("judge: another disk once recovered");
-        if (Status well = Subject::judge(file); !well) return well.error();
         return seen;
     }
 
@@ -134,6 +133,7 @@ private:
         const auto written = CutFiles::ids_of(*bytes);
         const auto again = sound(file);
         if (!again) return again.error();
+        if (Status checked = Subject::check(file); !checked) return checked;
         return *again == written ? Status{} : Status(corrupt("judge: written after, read wrong"));
     }
 

@@ -36,7 +36,11 @@ struct VhdSubject {
     static Status recover(S& storage) {
         return vhd::recover(storage, Heap{});
     }
-    static Status judge(const OverFile& file) { return at_most_leaks_in_vhd(file); }
+    static Result<CutFiles::Ids> judge(const OverFile& file, ParentDisk below) {
+        if (Status well = check(file); !well) return well.error();
+        return look(file, below);
+    }
+    static Status check(const OverFile& file) { return at_most_leaks_in_vhd(file); }
 
     // Behind what is linked there is a footer at all times, though the file may be longer.
     static Status ends_with_footer(const OverFile& file) {

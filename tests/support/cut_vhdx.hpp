@@ -3,6 +3,7 @@
 #pragma once
 
 #include <vdisk/allocation/heap.hpp>
+#include <vdisk/format/vhdx/check.hpp>
 #include <vdisk/format/vhdx/create.hpp>
 #include <vdisk/format/vhdx/writer.hpp>
 
@@ -60,7 +61,7 @@ struct VhdxSubject {
         return vhdx::replay(storage, Heap{}, SeededIds(4));
     }
     /// A log that was replayed is empty, and no two blocks are one.
-    static Status judge(const OverFile& file) {
+    static Result<CutFiles::Ids> judge(const OverFile& file, ParentDisk below) {
         const auto image = open_to_look(file);
         if (!image) return image.error();
         if (image->log().entries != 0) return corrupt("judge: the log stays after a replay");
@@ -69,7 +70,7 @@ struct VhdxSubject {
         for (uint64_t at = layout.bat_at; at < layout.bat_at + layout.bat_length; at += sector) {
             if (file.id(at / sector) == 0) continue;
             std::array<byte, sector> entries;
-            if (Status got = file.read(at, entries); !got) return got;
+            if (Status got = file.read(at, entries); !got) return got.error();
             for (size_t i = 0; i < sector; i += 8) {
                 const uint64_t e = load_le64(&entries[i]);
                 if ((e & vhdx::entry::state_mask) >= 6) places.push_back(e >> 20);
@@ -77,10 +78,22 @@ struct VhdxSubject {
         }
         std::sort(places.begin(), places.end());
         const bool twice = std::adjacent_find(places.begin(), places.end()) != places.end();
-        return twice ? Status(corrupt("judge: two blocks are one")) : Status{};
+        if (twice) return corrupt("judge: two blocks are one");
+        return sector_ids(*image, file, below);
+    }
+    /// As the format's own check sees it, which takes longer. A header may be lost where it was
+    /// torn finer than a medium tears; the next writer makes it anew.
+    static Status check(const OverFile& file) {
+        OverFile copy = file;
+        if (Status recovered = recover(copy); !recovered) return recovered;
+        const char* what = nullptr;
+        const auto report = vhdx::check_image(copy, Heap{}, [&](const Problem& p) {
+            if (std::string_view(p.what) != "vhdx: a copy of the header is lost") what = p.what;
+        });
+        if (!report) return report.error();
+        return what == nullptr ? Status{} : Status(corrupt(what));
     }
 
-private:
     static auto open_to_look(const OverFile& file)
         -> Result<vhdx::Image<Borrowed<const OverFile>, Heap>> {
         return vhdx::Image<Borrowed<const OverFile>, Heap>::open(Borrowed(file),

@@ -114,14 +114,16 @@ inline const CutFiles::Ids& parent_ids() {
     return ids;
 }
 
-/// What a guest sees, a number per sector. Nothing is read but tables: what is stored is known.
+/// What a guest sees of the first `size` bytes, a number per sector. Nothing is read but tables:
+/// what is stored is known.
 template <class I>
-Result<CutFiles::Ids> sector_ids(const I& image, const OverFile& file, ParentDisk below) {
-    CutFiles::Ids out(image.size() / sector);
-    for (uint64_t at = 0; at < image.size();) {
-        const auto piece = image.lookup(at, image.size() - at);
+Result<CutFiles::Ids> sector_ids(const I& image, const OverFile& file, ParentDisk below,
+                                 uint64_t size) {
+    CutFiles::Ids out(size / sector);
+    for (uint64_t at = 0; at < size;) {
+        const auto piece = image.lookup(at, size - at);
         if (!piece) return piece.error();
-        const uint64_t length = std::min(piece->length, image.size() - at);
+        const uint64_t length = std::min(piece->length, size - at);
         if (length == 0 || length % sector != 0) return corrupt("judge: no whole sectors");
         for (uint64_t done = 0; done < length; done += sector) {
             uint64_t& id = out[(at + done) / sector];
@@ -132,6 +134,10 @@ Result<CutFiles::Ids> sector_ids(const I& image, const OverFile& file, ParentDis
         at += length;
     }
     return out;
+}
+template <class I>
+Result<CutFiles::Ids> sector_ids(const I& image, const OverFile& file, ParentDisk below) {
+    return sector_ids(image, file, below, image.size());
 }
 
 }  // namespace vdisk::test

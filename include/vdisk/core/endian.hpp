@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Numbers as they stand in files. The only header that includes Boost.
 //
 // Members of on-disk structs are Boost.Endian's unaligned buffer types: size and order are in the

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <unordered_map>
 
 #include <vdisk/storage/power_cut.hpp>
 
@@ -39,8 +40,8 @@ public:
     /// Of names and contents: what is equal has one hash.
     [[nodiscard]] uint64_t hash() const { return hash_; }
 
-    /// Of one unit or less, not of nothing; what it lacks counts as zeros: nobody can tell those written from those
-    /// of a file that grew.
+    /// Of one unit or less, not of nothing; what it lacks counts as zeros: nobody can tell those
+    /// written from those of a file that grew.
     [[nodiscard]] static uint64_t id_of(Bytes bytes) {
         static constexpr std::array<char, unit> zeros{};
         if (std::memcmp(bytes.data(), zeros.data(), bytes.size()) == 0) return 0;
@@ -56,7 +57,8 @@ public:
         return out;
     }
 
-    /// Units are those of the medium: a write that begins inside one is cut at its end.
+    /// Units are those of the medium: a write that begins inside one is cut at its end. Events
+    /// outlive the files.
     void apply(const CutEvent& event, Reach reach = Reach::whole) {
         const uint32_t f = event.file;
         if (reach == Reach::nothing) return;
@@ -65,6 +67,7 @@ public:
         const uint64_t end = event.at + event.data.size();
         const uint64_t first = event.at / unit;
         const uint64_t count = (end - 1) / unit - first + 1;
+        const Ids* known = whole_units(event);
         for (uint64_t i = 0; i < count; ++i) {
             if (!reaches(reach, i, count)) continue;
             const uint64_t from = std::max(event.at, (first + i) * unit);
@@ -73,7 +76,8 @@ public:
             if (reach == Reach::inside) to = std::min(to, from + inside);
             if (from >= to) continue;
             std::memcpy(&files_[f][from], &event.data[from - event.at], to - from);
-            set_id(f, first + i, id_now(f, first + i));
+            const bool is_known = known != nullptr && to == from + unit;
+            set_id(f, first + i, is_known ? (*known)[i] : id_now(f, first + i));
             changed_.emplace_back(f, first + i);
         }
     }
@@ -113,6 +117,14 @@ private:
             case Reach::whole: return true;
         }
         return true;
+    }
+
+    // The numbers of what a write brings, if it is whole units.
+    const Ids* whole_units(const CutEvent& event) {
+        if ((event.at | event.data.size()) % unit != 0) return nullptr;
+        Ids& ids = brought_[&event];
+        if (ids.empty()) ids = ids_of(event.data);
+        return &ids;
     }
 
     static constexpr uint64_t mix(uint64_t x) {
@@ -164,6 +176,7 @@ private:
     std::vector<std::vector<byte>> base_, files_;
     std::vector<Ids> base_ids_, ids_;
     std::vector<std::pair<uint32_t, uint64_t>> changed_;  ///< file, unit; since `keep`
+    std::unordered_map<const CutEvent*, Ids> brought_;
     uint64_t hash_ = 0;
 };
 

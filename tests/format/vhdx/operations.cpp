@@ -179,10 +179,12 @@ TEST_CASE("vhdx: a fixed disk has all its blocks after it grows", "[vhdx][resize
     auto options = vhdx_options(2_MiB);
     options.fixed = true;
     GrowableMemory memory(new_vhdx(options));
-    REQUIRE(vhdx::grow(memory, 4_MiB, Heap{}, SeededIds(8)));
-    const auto report = check_of(memory);
-    CHECK(report.is_clean());
-    CHECK(report.allocated_blocks == 4);
+    for (const uint64_t mibs : {4u, 64u}) {
+        REQUIRE(vhdx::grow(memory, mibs << 20, Heap{}, SeededIds(8)));
+        const auto report = check_of(memory);
+        CHECK(report.is_clean());
+        CHECK(report.allocated_blocks == mibs);
+    }
     REQUIRE(vhdx::shrink(memory, 1_MiB, Heap{}, SeededIds(8)));
     CHECK(check_of(memory).allocated_blocks == 1);
     CHECK(memory.size() == 5_MiB);

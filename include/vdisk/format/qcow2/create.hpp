@@ -5,6 +5,7 @@
 #include <vdisk/format/qcow2/create_options.hpp>
 #include <vdisk/format/qcow2/header_builder.hpp>
 #include <vdisk/format/qcow2/stream.hpp>
+#include <vdisk/storage/zeros.hpp>
 
 namespace vdisk::qcow2 {
 
@@ -53,28 +54,15 @@ Status refcounts(S& storage, const CreateOptions& options, const CreatePlan& pla
     return storage.write(at, Bytes(buffer).first(used));
 }
 
-/// Writes zeros, so that the storage holds every byte.
-template <WritableStorage S>
-Status write_zeros(S& storage, uint64_t at, uint64_t end) {
-    static constexpr std::array<byte, 65536> piece{};
-    while (at < end) {
-        const uint64_t length = end - at < piece.size() ? end - at : piece.size();
-        const Status put = storage.write(at, Bytes(piece).first(static_cast<size_t>(length)));
-        if (!put) return put;
-        at += length;
-    }
-    return {};
-}
-
 /// Fills [at, end) as `preallocation` says; the storage has that size already and reads as zeros.
 template <WritableStorage S>
 Status room(S& storage, uint64_t at, uint64_t end, Preallocation preallocation) {
     if (at == end) return {};
     if (preallocation == Preallocation::falloc) {
         if constexpr (ReservingStorage<S>) return storage.reserve(at, end - at);
-        else return write_zeros(storage, at, end);
+        else return store_zeros(storage, at, end - at);
     }
-    if (preallocation == Preallocation::full) return write_zeros(storage, at, end);
+    if (preallocation == Preallocation::full) return store_zeros(storage, at, end - at);
     return {};
 }
 

@@ -78,10 +78,11 @@ Status move_bat(E& editor, uint64_t to, uint64_t length, auto allocation) {
 template <class E>
 Status cut_end(E& editor) {
     if (Status flushed = editor.flush(); !flushed) return flushed;
+    const uint64_t size = editor.storage().size();
+    // What is not mapped, nobody knows: after a disk grew, its new blocks.
+    if (size > editor.space().covered()) return {};
     const uint64_t end = editor.space().end();
-    // Without a map nobody knows.
-    if (end == 0 || end >= editor.storage().size()) return {};
-    return editor.tables().shrink(end);
+    return end < size ? editor.tables().shrink(end) : Status{};
 }
 
 }  // namespace vdisk::vhdx

@@ -16,6 +16,7 @@ struct CreateOptions {
     bool fixed = false;             ///< all blocks get their place at once
     bool is_child = false;          ///< differencing: `parent` counts
     ParentLink parent = {};
+    Guid virtual_disk_id = {};  ///< nil: a new one. A child has that of its parent (2.6.1.2)
     std::string_view creator = "vdisk";  ///< ASCII
 };
 
@@ -166,7 +167,7 @@ Status put_metadata(S& storage, const Layout& layout, const CreateOptions& o, au
                        (o.is_child ? parameter::has_parent : 0u);
     le64 size{};
     size = layout.size;
-    const Guid id = ids();
+    const Guid id = o.virtual_disk_id.is_nil() ? ids() : o.virtual_disk_id;
     le32 logical{}, physical{};
     logical = uint32_t{1} << layout.sector_bits;
     physical = uint32_t{1} << layout.physical_bits;

@@ -43,6 +43,21 @@ static_assert(sizeof(Header) == 80 && alignof(Header) == 1);
 inline constexpr uint64_t header_bytes = 4096;
 inline constexpr std::array<uint64_t, 2> header_places = {64 << 10, 128 << 10};
 
+/// Calls `visit(name, field)` for each field, in the order of the file.
+template <class Visit>
+constexpr void each_field(const Header& h, Visit&& visit) {
+    visit("signature", h.signature);
+    visit("checksum", h.checksum);
+    visit("sequence_number", h.sequence_number);
+    visit("file_write_guid", h.file_write_guid);
+    visit("data_write_guid", h.data_write_guid);
+    visit("log_guid", h.log_guid);
+    visit("log_version", h.log_version);
+    visit("version", h.version);
+    visit("log_length", h.log_length);
+    visit("log_offset", h.log_offset);
+}
+
 /// 2.2.3.1: two copies, both under the log.
 struct RegionTableHeader {
     Signature signature;

@@ -6,6 +6,7 @@
 #include <vdisk/format/vhdx/image.hpp>
 #include <vdisk/format/vhdx/logged.hpp>
 #include <vdisk/format/vhdx/space.hpp>
+#include <vdisk/storage/zeros.hpp>
 
 namespace vdisk::vhdx {
 
@@ -123,16 +124,7 @@ public:
     }
     Status write_zeros(uint64_t at, uint64_t length) {
         tables().wrote_data();
-        if (punch(at, length)) return {};
-        static constexpr std::array<byte, 4096> zeros{};
-        while (length > 0) {
-            const Bytes piece(zeros.data(),
-                              length < zeros.size() ? static_cast<size_t>(length) : zeros.size());
-            if (Status put = storage().write(at, piece); !put) return put;
-            at += piece.size();
-            length -= piece.size();
-        }
-        return {};
+        return make_zeros(storage(), at, length);
     }
 
     /// Copies bytes inside the file; the ranges do not overlap.

@@ -225,7 +225,8 @@ template <Storage S, Allocation A>
 Result<ActiveLog> find_active(const S& storage, const Log& log, A allocation) {
     if (log.guid.is_nil()) return ActiveLog{};
     if constexpr (std::derived_from<A, NoAllocation>) {
-        return fail(Errc::no_memory, "vhdx: the log was not replayed, and there is no memory for it");
+        return fail(Errc::no_memory,
+                    "vhdx: the log was not replayed, and there is no memory for it");
     }
     auto search = log::Search<S, A>::make(storage, log, std::move(allocation));
     if (!search) return search.error();

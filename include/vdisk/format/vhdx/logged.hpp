@@ -98,7 +98,7 @@ public:
     /// Changes table bytes inside one sector; they must lie inside the file.
     Status put(uint64_t at, Bytes in) {
         if (!fits(at, in.size(), storage().size())) return invalid("metadata: write past the end");
-        const auto index = change(at >> log_sector_bits);
+        const auto index = change(at >> log_sector_bits, in.size() == log_sector);
         if (!index) return index.error();
         std::memcpy(sector(*index).data() + (at & (log_sector - 1)), in.data(), in.size());
         return {};
@@ -165,14 +165,17 @@ private:
         return none;
     }
 
-    Result<size_t> change(uint64_t number) {
+    // Of one that is `whole` what it was does not matter: with room for it nothing can fail.
+    Result<size_t> change(uint64_t number, bool whole) {
         const size_t known = find(number);
         if (known != none) return known;
         if (used_ == capacity_) {
             if (Status written = write_back(); !written) return written.error();
         }
-        const MutBytes to = sector(used_);
-        if (Status got = storage().read(number << log_sector_bits, to); !got) return got.error();
+        if (!whole) {
+            const Status got = storage().read(number << log_sector_bits, sector(used_));
+            if (!got) return got.error();
+        }
         numbers_[used_] = number;
         return used_++;
     }

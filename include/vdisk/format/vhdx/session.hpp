@@ -4,6 +4,7 @@
 
 #include <vdisk/core/random.hpp>
 #include <vdisk/format/vhdx/log.hpp>
+#include <vdisk/storage/zeros.hpp>
 
 namespace vdisk::vhdx {
 
@@ -119,9 +120,10 @@ private:
 /// empties it. An image that cannot be opened stays as it is.
 template <WritableStorage S, Allocation A, IdSource I>
 Status replay(S& storage, A allocation, I ids) {
-    if (!check_identifier(storage)) return {};
+    const auto if_io = [](const Error& e) { return e.code == Errc::io ? Status(e) : Status{}; };
+    if (Status known = check_identifier(storage); !known) return if_io(known.error());
     auto header = find_header(storage);
-    if (!header) return header.error().code == Errc::io ? Status(header.error()) : Status{};
+    if (!header) return if_io(header.error());
     const auto log = check(*header, storage.size());
     if (!log || log->guid.is_nil()) return {};
     const auto active = find_active(storage, *log, std::move(allocation));
@@ -135,15 +137,10 @@ Status replay(S& storage, A allocation, I ids) {
         if (Status grown = storage.resize(active->last_file_offset); !grown) return grown;
     }
     done = each_update(storage, *log, *active, [&](const Update& update) -> Status {
-        std::array<byte, log_sector> bytes{};
-        if (!update.is_zero) {
-            if (Status got = load_update(storage, *log, update, bytes); !got) return got;
-            return storage.write(update.at, bytes);
-        }
-        for (uint64_t at = 0; at < update.length; at += log_sector) {
-            if (Status put = storage.write(update.at + at, bytes); !put) return put;
-        }
-        return {};
+        if (update.is_zero) return make_zeros(storage, update.at, update.length);
+        std::array<byte, log_sector> bytes;
+        if (Status got = load_update(storage, *log, update, bytes); !got) return got;
+        return storage.write(update.at, bytes);
     });
     if (done) done = storage.flush();
     if (!done) return done;

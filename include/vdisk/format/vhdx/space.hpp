@@ -91,7 +91,9 @@ public:
         return i < r.end ? search_from_ : none;
     }
 
-    /// Where the last used MiB ends.
+    /// So much of the file is mapped.
+    [[nodiscard]] uint64_t covered() const { return mibs_ << mib_bits; }
+    /// Where the last used MiB of that ends.
     [[nodiscard]] uint64_t end() const {
         uint64_t end = 0;
         for (uint64_t i = 0; i < mibs_;) {
