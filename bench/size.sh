@@ -62,36 +62,47 @@ source() {
     for format in "$@"; do entries "$format" "$mode"; done
 }
 
-# measure TARGET NAME MODE FORMAT...: "NAME MODE code constants literals object frame stack rules";
-# rules are what can be wrong: each has a check, a place and a text
-measure() {
-    target=$1 name=$2 mode=$3 && shift 3
+# translate TARGET MODE NAME FORMAT...: NAME.MODE.o
+translate() {
+    target=$1 mode=$2 name=$3 && shift 3
     source "$mode" "$@" >"$work/$name.$mode.cpp"
-    object=$work/$name.$mode.$target.o
-    compile_for "$target" -I "$here" -fcallgraph-info=su -c "$work/$name.$mode.cpp" -o "$object"
-    printf '%s %s ' "$name" "$mode"
-    case $target in
-    riscv64) tools=riscv64-unknown-elf- ;;
-    x86-64) tools= ;;
-    *) tools=arm-none-eabi- ;;
-    esac
-    "${tools}size" -A "$object" | awk '
+    compile_for "$target" -I "$here" -fcallgraph-info=su -c "$work/$name.$mode.cpp" \
+        -o "$work/$name.$mode.o"
+}
+
+# measure TOOLS NAME MODE: "NAME MODE code constants literals object frame stack rules"; rules are
+# what can be wrong: each has a check, a place and a text
+measure() {
+    object=$work/$2.$3.o
+    printf '%s %s ' "$2" "$3"
+    "${1}size" -A "$object" | awk '
         $1 ~ /^[.]text/ { text += $2 }
         $1 ~ /^[.]s?rodata.*[.]str/ { strings += $2; next }
         $1 ~ /^[.]s?rodata/ { constants += $2 }
         END { printf "%d %d %d ", text, constants, strings }'
-    "${tools}nm" -S -t d "$object" | awk '
+    "${1}nm" -S -t d "$object" | awk '
         /_object$/ && $2 > most { most = $2 + 0 }
         END { printf "%d ", most }'
     python3 "$here/size/stack.py" "${object%.o}.ci" | tr '\n' ' '
-    "${tools}strings" -n 8 "$object" | grep -c '^[a-z0-9]*: ' || true
+    "${1}strings" -n 8 "$object" | grep -c '^[a-z0-9]*: ' || true
 }
 
 every() { # TARGET
-    for mode in rom ro rw; do
-        for format in $formats; do measure "$1" "$format" "$mode" "$format"; done
+    for mode in rom ro rw; do # three at once
         # shellcheck disable=SC2086 # a list
-        measure "$1" all "$mode" $formats
+        {
+            for format in $formats; do translate "$1" $mode "$format" "$format"; done
+            translate "$1" $mode all $formats
+        } &
+    done
+    wait
+    case $1 in
+    riscv64) tools=riscv64-unknown-elf- ;;
+    x86-64) tools= ;;
+    *) tools=arm-none-eabi- ;;
+    esac
+    for mode in rom ro rw; do
+        for name in $formats all; do measure "$tools" "$name" $mode; done
     done
 }
 
