@@ -35,7 +35,7 @@ vdisk::Status fill(const Storage& storage, uint64_t at, uint64_t end, Preallocat
     if (preallocation == Preallocation::falloc)
         return at < end ? file.reserve(at, end - at) : vdisk::Status{};
     if (preallocation == Preallocation::full) {
-        return qcow2::create_parts::write_zeros(file, at, end);
+        return at < end ? store_zeros(file, at, end - at) : vdisk::Status{};
     }
     return {};
 }
@@ -137,7 +137,7 @@ private:
         const uint64_t known = place.blank ? from : data_ ? data_size_ : end;
         if (known > from) {
             const uint64_t rest = known < end ? known : end;
-            const auto zeros = qcow2::create_parts::write_zeros(storage, from, rest);
+            const auto zeros = store_zeros(storage, from, rest - from);
             if (!zeros) return zeros;
         }
         return fill(storage, from, end, preallocation_);
