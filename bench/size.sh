@@ -62,42 +62,51 @@ source() {
     for format in "$@"; do entries "$format" "$mode"; done
 }
 
-# measure TARGET NAME MODE FORMAT...: "NAME MODE code constants literals object frame stack"
-measure() {
-    target=$1 name=$2 mode=$3 && shift 3
+# translate TARGET MODE NAME FORMAT...: NAME.MODE.o
+translate() {
+    target=$1 mode=$2 name=$3 && shift 3
     source "$mode" "$@" >"$work/$name.$mode.cpp"
-    object=$work/$name.$mode.$target.o
-    compile_for "$target" -I "$here" -fcallgraph-info=su -c "$work/$name.$mode.cpp" -o "$object"
-    printf '%s %s ' "$name" "$mode"
-    case $target in
-    riscv64) tools=riscv64-unknown-elf- ;;
-    x86-64) tools= ;;
-    *) tools=arm-none-eabi- ;;
-    esac
-    "${tools}size" -A "$object" | awk '
+    compile_for "$target" -I "$here" -fcallgraph-info=su -c "$work/$name.$mode.cpp" \
+        -o "$work/$name.$mode.o"
+}
+
+# measure TOOLS NAME MODE: "NAME MODE code constants literals object frame stack rules"; rules are
+# what can be wrong: each has a check, a place and a text
+measure() {
+    object=$work/$2.$3.o
+    printf '%s %s ' "$2" "$3"
+    "${1}size" -A "$object" | awk '
         $1 ~ /^[.]text/ { text += $2 }
         $1 ~ /^[.]s?rodata.*[.]str/ { strings += $2; next }
         $1 ~ /^[.]s?rodata/ { constants += $2 }
         END { printf "%d %d %d ", text, constants, strings }'
-    "${tools}nm" -S -t d "$object" | awk '
+    "${1}nm" -S -t d "$object" | awk '
         /_object$/ && $2 > most { most = $2 + 0 }
         END { printf "%d ", most }'
-    python3 "$here/size/stack.py" "${object%.o}.ci"
+    python3 "$here/size/stack.py" "${object%.o}.ci" | tr '\n' ' '
+    "${1}strings" -n 8 "$object" | grep -c '^[a-z0-9]*: ' || true
 }
 
 every() { # TARGET
-    for mode in rom ro rw; do
-        for format in $formats; do measure "$1" "$format" "$mode" "$format"; done
+    for mode in rom ro rw; do # three at once
         # shellcheck disable=SC2086 # a list
-        measure "$1" all "$mode" $formats
+        {
+            for format in $formats; do translate "$1" $mode "$format" "$format"; done
+            translate "$1" $mode all $formats
+        } &
+    done
+    wait
+    case $1 in
+    riscv64) tools=riscv64-unknown-elf- ;;
+    x86-64) tools= ;;
+    *) tools=arm-none-eabi- ;;
+    esac
+    for mode in rom ro rw; do
+        for name in $formats all; do measure "$tools" "$name" $mode; done
     done
 }
 
-heading() {
-    printf '%-8s %-4s %7s %9s %8s %7s %6s %6s\n' \
-        format mode code constants literals object frame stack
-}
-row() { printf '%-8s %-4s %7s %9s %8s %7s %6s %6s\n' "$@"; }
+row() { printf '%-8s %-4s %7s %9s %8s %7s %6s %6s %6s\n' "$@"; }
 
 # Read with the table on standard input: what is beyond its limit.
 compare() {
@@ -108,7 +117,7 @@ compare() {
             name = $1 " " $2
             if (!(name in limit)) { print name ": has no limits"; failed = 1; next }
             split(limit[name], most)
-            for (i = 3; i <= NF; ++i) {
+            for (i = 3; i < NF; ++i) {  # rules may grow
                 if ($i + 0 <= most[i] + 0) continue
                 print name ": " column[i] " is " $i ", and may be " most[i]
                 failed = 1
@@ -118,8 +127,8 @@ compare() {
 }
 
 table() { # TARGET
-    heading
-    # shellcheck disable=SC2086 # a line of eight words
+    row format mode code constants literals object frame stack rules
+    # shellcheck disable=SC2086 # a line of nine words
     every "$1" | while read -r line; do row $line; done
 }
 

@@ -44,6 +44,13 @@ arm-none-eabi-nm --undefined-only "$work/freestanding.o" | awk '
     END { exit failed }'
 echo "freestanding.cpp needs nothing but four functions"
 
+# The example of the project's README.
+awk '/^## In firmware/ { there = 1 } /^```/ && there { code = !code; if (!code) exit; next } code' \
+    "$root/README.md" >"$work/readme.cpp"
+compile_for m4 -c "$work/readme.cpp" -o "$work/readme.o"
+arm-none-eabi-nm "$work/readme.o" | grep -q read_boot_sector
+echo "the example of README.md compiles"
+
 # Fields of on-disk structs and entries of tables; every function is a single return.
 cat >"$work/loads.cpp" <<'EOF'
 #include <vdisk/core/endian.hpp>

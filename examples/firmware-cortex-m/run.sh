@@ -35,18 +35,14 @@ qemu-img convert -O qcow2 -f raw disk.raw disk.qcow2
 qemu-img convert -O qcow2 -c -o cluster_size=8k -f raw disk.raw packed.qcow2
 qemu-img convert -O vhdx -o block_size=1M,log_size=1M -f raw disk.raw disk.vhdx
 
-objects() { # TARGET SOURCE...: the list of their objects, which it compiles
-    for source in "$@"; do
-        [ "$source" = "$1" ] && continue
-        compile_for "$1" -fno-tree-loop-distribute-patterns -c "$here/$source.cpp" \
-            -o "$1.$source.o"
-        echo "$1.$source.o"
+# build NAME TARGET SCRIPT PROGRAM STARTUP OTHER...: makes NAME.elf
+build() {
+    name=$1 target=$2 script=$3 program=$4 startup=$5 && shift 5
+    for source in "$program" "$startup" memory; do
+        compile_for "$target" -fno-tree-loop-distribute-patterns -c "$here/$source.cpp" \
+            -o "$name.$source.o"
+        set -- "$@" "$name.$source.o"
     done
-}
-
-# link_program TARGET SCRIPT NAME OBJECT...: makes NAME.elf
-link_program() {
-    target=$1 script=$2 name=$3 && shift 3
     compile_for "$target" -nostdlib -Wl,-T,"$here/$script",--gc-sections,--no-warn-rwx-segments \
         "$@" -lgcc -o "$name.elf"
 }
@@ -70,33 +66,30 @@ run_main() { # TARGET QEMU ARGUMENT...
     qemu-img compare -q -f raw -F vpc expected.raw written.vhd
 }
 
-each() { # TARGET
+build_main() { # TARGET
     compile_for "$1" -c "$here/images.S" -Wa,-I,"$work" -o "$1.images.o"
     case $1 in
-    riscv64)
-        # shellcheck disable=SC2046 # a list
-        link_program riscv64 link_riscv.ld riscv64 $(objects riscv64 main memory startup_riscv) \
-            riscv64.images.o
-        run_main riscv64 qemu-system-riscv64 -M virt -bios none -m 64
-        ;;
-    *)
-        # shellcheck disable=SC2046
-        link_program "$1" link.ld "$1" $(objects "$1" main memory startup) "$1.images.o"
-        run_main "$1" qemu-system-arm -M mps2-an386 # which runs what is built for an M0, too
-        ;;
+    riscv64) build "$1" "$1" link_riscv.ld main startup_riscv "$1.images.o" ;;
+    *) build "$1" "$1" link.ld main startup "$1.images.o" ;;
+    esac
+}
+
+run_target() { # TARGET; what is built for an M0 runs on an M4, too
+    case $1 in
+    riscv64) run_main "$1" qemu-system-riscv64 -M virt -bios none -m 64 ;;
+    *) run_main "$1" qemu-system-arm -M mps2-an386 ;;
     esac
 }
 
 # Compressed clusters, with zlib's decoder built from source.
 packed() {
-    zlib_source zlib || return 1
+    zlib_source "$work/zlib" || return 1
     for source in inflate inftrees inffast zutil adler32; do
         arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -Os -ffreestanding -ffunction-sections \
             -fdata-sections -DZ_SOLO -DNO_GZIP -isystem inc -c "zlib/$source.c" -o "zlib/$source.o"
     done
     cp zlib/zlib.h zlib/zconf.h inc
-    # shellcheck disable=SC2046
-    link_program m4 link.ld m4-packed $(objects m4 packed memory startup) zlib/*.o
+    build m4-packed m4 link.ld packed startup zlib/*.o
     run_program m4-packed qemu-system-arm -M mps2-an386
     arm-none-eabi-nm --defined-only zlib/*.o | awk '{ print $3 }' >names
     arm-none-eabi-nm -S -t d m4-packed.elf | awk '
@@ -106,12 +99,15 @@ packed() {
 }
 
 if [ "${1:-}" = --stack ]; then
-    each "$2" | grep -v CRC
+    build_main "$2"
+    run_target "$2" | grep -v CRC
     exit
 fi
+for target in m4 m0 riscv64; do build_main $target & done # side by side
+wait
 for target in m4 m0 riscv64; do
     echo "== $target"
-    each "$target"
+    run_target $target
 done
 echo "== m4 with zlib"
 packed || need zlib-source # which is no command: tells and ends

@@ -11,8 +11,13 @@
 
 namespace vdisk::vhdx {
 
+/// Without memory there is no log to be read over the file.
+template <Storage S, Allocation A>
+using ReadTables =
+    Metadata<std::conditional_t<std::derived_from<A, NoAllocation>, S, Overlaid<S>>, A>;
+
 /// `T` is how tables are reached: Metadata to read, another beneath a Writer.
-template <Storage S, Allocation A, class T = Metadata<Overlaid<S>, A>>
+template <Storage S, Allocation A, class T = ReadTables<S, A>>
 class Image {
 public:
     using Tables = T;
