@@ -169,7 +169,7 @@ inline std::vector<VhdxCutKind> vhdx_large_cut_kinds() {
 /// Work that brings the log of a child to its last sectors: an entry of two sectors per flush.
 inline std::vector<Op> fill_log(uint64_t seed) {
     std::vector<Op> ops;
-    for (uint64_t i = 0; i < 118 + seed % 8; ++i) {
+    for (uint64_t i = 0; i < 121 + seed % 6; ++i) {
         ops.push_back(Op::write(2 * i * sector, sector, 100));
         ops.push_back(Op::flush());
     }

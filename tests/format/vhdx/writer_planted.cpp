@@ -272,14 +272,21 @@ size_t seek(const Planted& p, uint64_t seeds) {
             return verdict;
         });
     size_t found = 0;
+    const char *where = "", *how = "";
     for (const auto& [kind, verdict] : verdicts) {
         if (verdict || found++ > 0) continue;
-        std::cout << "planted: " << p.what << ": first: " << kind->name << ": "
-                  << verdict.error().what << '\n';
+        where = kind->name;
+        how = verdict.error().what;
     }
     std::cout << "planted: " << p.what << ": found by " << found << " of " << verdicts.size()
-              << " cases\n";
+              << " cases; first: " << where << ": " << how << '\n';
     return found;
+}
+
+// A few more cases for what few can see.
+template <class Subject>
+bool is_found(const Planted& p) {
+    return seek<Subject>(p, 1) > 0 || seek<Subject>(p, 4) > 0;
 }
 
 }  // namespace
@@ -288,7 +295,7 @@ TEST_CASE("vhdx: every planted fault of order is found", "[vhdx][write][power_cu
     CHECK(seek<VhdxSubject>({Plant::none, "nothing"}, 1) == 0);
     for (const Planted& p : plants) {
         CAPTURE(p.what);
-        CHECK(seek<VhdxSubject>(p, 1) > 0);
+        CHECK(is_found<VhdxSubject>(p));
     }
 }
 
@@ -296,6 +303,6 @@ TEST_CASE("vhdx: every planted fault of replay is found", "[vhdx][write][power_c
     CHECK(seek<WrongReplay>({Plant::none, "nothing"}, 1) == 0);
     for (const Planted& p : replay_plants) {
         CAPTURE(p.what);
-        CHECK(seek<WrongReplay>(p, 1) > 0);
+        CHECK(is_found<WrongReplay>(p));
     }
 }
