@@ -85,7 +85,7 @@ ok io -c 'truncate 9M' -c 'write -P 6 8M 1k' -c 'truncate 6M' x.vhdx
 holds x.vhdx model.raw
 theirs x.vhdx model.raw
 run 1 'holds no compressed blocks' io -c 'write -c 0 64k' x.vhdx
-run 1 'snapshots' snapshot -l x.vhdx
+refuses x.vhdx 'snapshots' snapshot -c one x.vhdx
 qemu-io -f vhdx -c 'write -P 7 1M 64k' x.vhdx >log && qemu-io -f raw -c 'write -P 7 1M 64k' model.raw >log
 holds x.vhdx model.raw
 
@@ -146,11 +146,12 @@ run 1 'Compression not supported' convert -c -O vhdx model.raw y.vhdx
 # --- a log that waits ----------------------------------------------------------------------------
 # Killed after a flush: all is in the file, and the log is not emptied. Then only the log has the
 # BAT.
-cp x.vhdx dirty.vhdx && mkfifo commands
+ok create -f vhdx -o block_size=1M dirty.vhdx 9M && mkfifo commands
+commands | apply "$TOOL" io dirty.vhdx
 "$TOOL" io dirty.vhdx <commands >answers 2>&1 &
 pid=$!
 exec 7>commands
-printf '%s\n' 'write -P 8 5M 1M' 'write -P 9 3M 4k' flush 'read 0 512' >&7
+printf '%s\n' 'write -P 8 7M 1M' 'write -P 9 6M 4k' flush 'read 0 512' >&7
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     grep -q 'read 512' answers && break
     sleep 0.2
@@ -158,8 +159,9 @@ done
 kill -9 $pid
 exec 7>&-
 wait $pid 2>log
-cp model.raw dirty.raw
-qemu-io -f raw -c 'write -P 8 5M 1M' -c 'write -P 9 3M 4k' dirty.raw >log
+truncate -s 9M dirty.raw
+commands | apply qemu-io -f raw dirty.raw
+qemu-io -f raw -c 'write -P 8 7M 1M' -c 'write -P 9 6M 4k' dirty.raw >log
 dd if=/dev/zero of=dirty.vhdx bs=4096 seek=768 count=1 conv=notrunc 2>log
 before=$(cksum <dirty.vhdx)
 ok info dirty.vhdx
@@ -193,6 +195,7 @@ is "$(fact parent-id child.vhdx)" $id 'parent id'
 is "$(fact backing-filename child.vhdx)" base.vhdx 'parent name'
 is "$(fact backing-filename sub/child.vhdx)" ../base.vhdx 'parent name from a folder'
 is "$(fact virtual-size child.vhdx) $(fact block-size child.vhdx)" '8388608 2097152' 'sizes'
+is "$(fact disk-id child.vhdx)" "$(fact disk-id base.vhdx)" 'id of the disk'
 refuses nofile 'not smaller than its parent' create -f vhdx -b base.vhdx -F vhdx small.vhdx 4M
 refuses nofile 'nothing but VHDX' create -f vhdx -b m.qcow2 -F qcow2 small.vhdx
 refuses nofile 'that of the parent, 512' create -f vhdx -b base.vhdx -F vhdx \

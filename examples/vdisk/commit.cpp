@@ -135,7 +135,11 @@ Status empty_top(Top& top, const Input& input) {
     }
     const Operations* const operations = operations_of(top);
     if (operations == nullptr) return {};
-    const auto packed = operations->compact(top.file.storage, {}, NoProgress{});
+    // No block is left, and none is looked at.
+    const auto below = [](uint64_t, MutBytes) -> Status {
+        return invalid("commit: the image is not empty");
+    };
+    const auto packed = operations->compact(top.file.storage, below, NoProgress{});
     return packed ? Status{} : Status(packed.error());
 }
 

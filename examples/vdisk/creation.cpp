@@ -82,7 +82,7 @@ constexpr Explained of_vhdx[] = {
     size,
     {"subformat=<str>",
      "VHDX format type, can be either 'dynamic', 'fixed' or 'differencing'. Default is 'dynamic'."},
-    {"uuid=<str>", "Id of the disk (a random one)"}};
+    {"uuid=<str>", "Id of the disk (a random one, or that of the parent)"}};
 
 struct Table {
     std::string_view format;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// What a new image has of its format's own, for formats of which this tool knows nothing else: VHD
-// and VHDX.
+// What of a new image differs from format to format: VHD and VHDX, whose images stand on images of
+// the same format alone, and know them by an id.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ struct ParentPaths {
     std::string relative, absolute;
 };
 
-/// Images of such a format know their parent, which is of the same format, by an id.
+/// A new image of one of these formats.
 class NewKind {
 public:
     NewKind() = default;
@@ -43,7 +43,7 @@ public:
     /// Makes the empty image.
     virtual vdisk::Status create(InterruptibleFile& file,
                                  vdisk::qcow2::Preallocation preallocation) const = 0;
-    /// Writing changes ids; those that were asked for come back. The last that is done to a file.
+    /// After all is written: ids that writing changed are those that were asked for.
     virtual vdisk::Status finish(Storage& file) const;
 
     /// Of a dynamic image: log2 of a block, how many there can be, and how long the file is with

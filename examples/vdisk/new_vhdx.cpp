@@ -52,11 +52,10 @@ void NewVhdx::read(const Creation& options, const std::string& path) {
     }
     read_sizes(options, path);
     const auto id = [&](const char* name) {
-        if (!options.has(name)) return new_id();
-        return turned(id_of(options.text(name), name));
+        return turned(id_of(options.text(name), (std::string("-o ") + name).c_str()));
     };
-    keeps_ids_ = options.has("data_uuid");
-    ids_ = {.file_write = id("data_uuid"), .data_write = id("data_uuid"), .disk = id("uuid")};
+    if (options.has("data_uuid")) data_id_ = id("data_uuid");
+    if (options.has("uuid")) options_.virtual_disk_id = id("uuid");
     if (options.has("creator")) creator_ = options.text("creator");
     const bool is_ascii =
         std::all_of(creator_.begin(), creator_.end(), [](char c) { return c > 0; });
@@ -89,6 +88,7 @@ void NewVhdx::set_parent(const AnyImage& parent, const std::string& path, const 
     }
     options_.sector_bits = layout.sector_bits;
     if (!physical_bits_) options_.physical_bits = layout.physical_bits;
+    if (options_.virtual_disk_id.is_nil()) options_.virtual_disk_id = layout.virtual_disk_id;
     paths_ = ParentPaths(path, name);
     options_.parent = {.data_write_guid = layout.data_write_guid,
                        .relative_path = paths_.relative,
@@ -127,7 +127,8 @@ vdisk::Status NewVhdx::create(InterruptibleFile& file, qcow2::Preallocation prea
     options.creator = creator_;
     options.parent.relative_path = paths_.relative;
     options.parent.absolute_path = paths_.absolute;
-    const vdisk::Status made = vhdx::create(file, options, ids_);
+    const vdisk::Status made = data_id_ ? vhdx::create(file, options, Ids{*data_id_})
+                                        : vhdx::create(file, options, SystemIds{});
     if (!made || !is_fixed()) return made;
     const auto planned = plan();
     const uint64_t data_at = planned.layout.bat_at + planned.layout.bat_length;
@@ -135,12 +136,12 @@ vdisk::Status NewVhdx::create(InterruptibleFile& file, qcow2::Preallocation prea
 }
 
 vdisk::Status NewVhdx::finish(Storage& file) const {
-    if (!keeps_ids_) return {};
+    if (!data_id_) return {};
     DraftFile draft(file, DraftFile::Order::free);
     auto found = vhdx::find_header(draft);
     if (!found) return found.error();
-    found->header.file_write_guid = ids_.file_write;
-    found->header.data_write_guid = ids_.data_write;
+    found->header.file_write_guid = *data_id_;
+    found->header.data_write_guid = *data_id_;
     const vdisk::Status put = vhdx::put_header(draft, *found);
     if (!put) return put;
     // What the log held has ids of its own.

@@ -29,28 +29,22 @@ public:
     [[nodiscard]] uint64_t file_size(uint64_t blocks) const override;
 
 private:
-    /// Those of a new image, in the order in which it asks for them.
+    /// Of the file and of its contents: a new image asks for no others.
     struct Ids {
-        vdisk::Guid file_write, data_write, disk;
-        unsigned asked = 0;
-
-        vdisk::Guid operator()() {
-            const unsigned which = asked++;
-            return which == 0 ? file_write : which == 1 ? data_write : disk;
-        }
+        vdisk::Guid id;
+        vdisk::Guid operator()() const { return id; }
     };
 
     void read_sizes(const Creation& options, const std::string& path);
     [[nodiscard]] vdisk::vhdx::create_parts::Plan plan() const;
 
     vdisk::vhdx::CreateOptions options_;
-    Ids ids_;
+    std::optional<vdisk::Guid> data_id_;
     std::string creator_ = "vdisk";
     Subformat subformat_ = Subformat::unsaid;
     std::string subformat_word_, zero_word_;  ///< as far as they were given
     uint64_t block_size_ = 0, log_size_ = 0;  ///< as they were given
     std::optional<uint8_t> sector_bits_, physical_bits_;
-    bool keeps_ids_ = false;
     ParentPaths paths_;
     uint64_t parent_size_ = 0;
 };

@@ -32,8 +32,8 @@ struct Operations {
     uint64_t max_size;
     const char* max_text;
 
-    /// Makes the disk longer. What then knows the image by an id that changes with its contents
-    /// knows it by `identity`, unless that is nil.
+    /// Makes the disk longer. Where the contents have an id it becomes `identity`, unless that is
+    /// nil.
     vdisk::Status (*grow)(Storage& file, uint64_t size, const vdisk::Guid& identity);
     /// What is behind the new end is given back.
     vdisk::Status (*shrink)(Storage& file, uint64_t size);
@@ -62,8 +62,8 @@ Facts facts_of(const Top& top);
 void resize_with(Top& top, const Operations& does, const Input& input, uint64_t size,
                  vdisk::qcow2::Preallocation preallocation, const vdisk::Guid& identity = {});
 
-/// From now on, and as long as `disk` is open, writing leaves the top image `identity`, if the
-/// format has such a thing.
+/// Where contents have an id, that of the top image becomes `identity` (not nil), and stays so as
+/// long as `disk` is open. Before the first write.
 void keep_identity(WritableDisk& disk, const vdisk::Guid& identity);
 
 /// Throws Failure unless the image has a parent, and can have that `name` of that format.

@@ -88,7 +88,8 @@ template <class W>
 Status perform(W& writer, const Op& op, File& model, ParentDisk below, size_t scratch_size = 1024) {
     File scratch(scratch_size);
     Status done;
-    File bytes = contents(op.at, op.length, op.tag);
+    const bool brings = op.kind == Op::Kind::write || op.kind == Op::Kind::pack;
+    File bytes = brings ? contents(op.at, op.length, op.tag) : File(op.length);
     switch (op.kind) {
         case Op::Kind::write: done = write(writer, op.at, bytes, scratch, below); break;
         case Op::Kind::zero: done = zero(writer, op.at, op.length, scratch, below); break;
@@ -104,11 +105,10 @@ Status perform(W& writer, const Op& op, File& model, ParentDisk below, size_t sc
             else return writer.flush();
     }
     if (!done) return done;
-    if (op.kind == Op::Kind::zero) std::fill(bytes.begin(), bytes.end(), byte{0});
     const auto home = model.begin() + static_cast<std::ptrdiff_t>(op.at);
     if (op.kind == Op::Kind::discard) {
         if (Status got = read(writer, op.at, bytes, below); !got) return got;
-        for (size_t i = 0; i < bytes.size(); ++i) {
+        for (size_t i = is_zero(bytes) ? bytes.size() : 0; i < bytes.size(); ++i) {
             if (bytes[i] != byte{0} && bytes[i] != home[static_cast<std::ptrdiff_t>(i)]) {
                 return corrupt("discard: neither old nor zero", {op.at + i});
             }
