@@ -39,7 +39,9 @@ peak() { # COMMAND...: KiB, with GNU time
 }
 ours=$(peak "$tool" info image)
 theirs=$(peak qemu-img info image)
-printf '%-10s %10s %10s\n' 'info' 'ms a call' 'peak MiB'
-awk -v a="$(least ours)" -v m="$ours" -v b="$(least theirs)" -v n="$theirs" 'BEGIN {
-    printf "%-10s %10.2f %10.1f\n", "vdisk", a / 1000, m / 1024
-    printf "%-10s %10.2f %10.1f\n", "qemu-img", b / 1000, n / 1024 }'
+size() { wc -c <"$(command -v "$1")"; } # of the program alone, without libraries
+printf '%-10s %10s %10s %10s\n' 'info' 'ms a call' 'peak MiB' 'size MB'
+awk -v a="$(least ours)" -v m="$ours" -v s="$(size "$tool")" \
+    -v b="$(least theirs)" -v n="$theirs" -v t="$(size qemu-img)" 'BEGIN {
+    printf "%-10s %10.2f %10.1f %10.1f\n", "vdisk", a / 1000, m / 1024, s / 1e6
+    printf "%-10s %10.2f %10.1f %10.1f\n", "qemu-img", b / 1000, n / 1024, t / 1e6 }'

@@ -32,6 +32,7 @@
 #include <vdisk/storage/memory.hpp>
 #include <vdisk/storage/mmap.hpp>
 #include <vdisk/storage/pread.hpp>
+#include <vdisk/storage/ref.hpp>
 #include <vdisk/storage/window.hpp>
 #include <vdisk/text/error.hpp>
 #include <vdisk/text/json.hpp>

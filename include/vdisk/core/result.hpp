@@ -84,6 +84,78 @@ inline constexpr Error no_error{};
     return fail(Errc::invalid, what, found);
 }
 
+namespace failure {
+
+/// Only one of the two, since firmware has them on its stack. The value is made in its place, of
+/// what `make` returns.
+template <class T, bool IsPlain>
+union Slot {
+    T value;
+    Error error;
+
+    template <class Make>
+    constexpr Slot(std::in_place_t /*unused*/, const Make& make) : value(make()) {}
+    constexpr explicit Slot(const Error& e) : error(e) {}
+};
+
+template <class T>
+union Slot<T, false> {
+    T value;
+    Error error;
+
+    template <class Make>
+    constexpr Slot(std::in_place_t /*unused*/, const Make& make) : value(make()) {}
+    constexpr explicit Slot(const Error& e) : error(e) {}
+    constexpr ~Slot() {}  // NOLINT(modernize-use-equals-default): Either knows what there is to end
+};
+
+/// What a Result holds. A T that is copied as bytes leaves it so.
+template <class T, bool IsPlain = std::is_trivially_copyable_v<T>>
+struct Either {
+    template <class Make>
+    constexpr Either(std::in_place_t here, const Make& make) : has_value(true), slot(here, make) {}
+    constexpr explicit Either(const Error& error) : has_value(false), slot(error) {}
+
+    bool has_value;
+    Slot<T, true> slot;
+};
+
+template <class T>
+struct Either<T, false> {
+    template <class Make>
+    constexpr Either(std::in_place_t here, const Make& make) : has_value(true), slot(here, make) {}
+    constexpr explicit Either(const Error& error) : has_value(false), slot(error) {}
+
+    constexpr Either(const Either& other) requires std::is_copy_constructible_v<T>
+        : has_value(other.has_value), slot(other.taken([&] { return T(other.slot.value); })) {}
+    constexpr Either(Either&& other) noexcept
+        : has_value(other.has_value),
+          slot(other.taken([&] { return T(std::move(other.slot.value)); })) {}
+    Either& operator=(Either&& other) noexcept {
+        if (this == &other) return *this;
+        this->~Either();
+        return *::new (static_cast<void*>(this)) Either(std::move(other));
+    }
+    Either& operator=(const Either& other) requires std::is_copy_constructible_v<T> {
+        return *this = Either(other);
+    }
+    constexpr ~Either() {
+        if (has_value) slot.value.~T();
+    }
+
+    bool has_value;
+    Slot<T, false> slot;
+
+private:
+    template <class Make>
+    [[nodiscard]] constexpr Slot<T, false> taken(const Make& make) const {
+        if (has_value) return Slot<T, false>(std::in_place, make);
+        return Slot<T, false>(slot.error);
+    }
+};
+
+}  // namespace failure
+
 /// A T or the Error that says why there is none. Reading a value that is not there is undefined, as
 /// with std::optional: test first.
 template <class T>
@@ -91,68 +163,38 @@ class [[nodiscard]] Result {
 public:
     // Implicit on purpose: `return value;` and `return corrupt("...");` are the whole protocol.
     constexpr Result(T&& value)  // NOLINT(google-explicit-constructor)
-        : has_value_(true), either_(std::move(value)) {}
+        : either_(std::in_place, [&] { return T(std::move(value)); }) {}
     constexpr Result(const T& value)  // NOLINT(google-explicit-constructor)
-        requires std::is_copy_constructible_v<T> : has_value_(true),
-                                                   either_(T(value)) {}
+        requires std::is_copy_constructible_v<T>
+        : either_(std::in_place, [&] { return T(value); }) {}
     [[gnu::noinline, gnu::cold]] constexpr Result(  // NOLINT(google-explicit-constructor)
         const Error& error)
-        : has_value_(false), either_(error) {}
+        : either_(error) {}
 
     /// A value made of `args` where it is to be: large ones are not copied that way. T may keep its
     /// constructor to itself and its Result: `friend Result<T>`.
     template <class... Args>
-    constexpr explicit Result(std::in_place_t /*unused*/, Args&&... args)
-        : has_value_(true), either_(std::in_place, std::forward<Args>(args)...) {}
+    constexpr explicit Result(std::in_place_t here, Args&&... args)
+        : either_(here, [&] { return T(std::forward<Args>(args)...); }) {}
 
-    constexpr Result(const Result& other) requires std::is_copy_constructible_v<T>
-        : has_value_(other.has_value_),
-          either_(other.has_value_ ? Either(T(other.either_.value)) : Either(other.either_.error)) {
-    }
-    constexpr Result(Result&& other) noexcept
-        : has_value_(other.has_value_),
-          either_(other.has_value_ ? Either(std::move(other.either_.value))
-                                   : Either(other.either_.error)) {}
-    Result& operator=(Result&& other) noexcept {
-        if (this == &other) return *this;
-        this->~Result();
-        return *::new (static_cast<void*>(this)) Result(std::move(other));
-    }
-    Result& operator=(const Result& other) requires std::is_copy_constructible_v<T> {
-        return *this = Result(other);
-    }
     Result& operator=(const Error& error) noexcept {
         this->~Result();
         return *::new (static_cast<void*>(this)) Result(error);
     }
-    constexpr ~Result() {
-        if (has_value_) either_.value.~T();
-    }
 
-    [[nodiscard]] constexpr explicit operator bool() const { return has_value_; }
+    [[nodiscard]] constexpr explicit operator bool() const { return either_.has_value; }
     [[nodiscard]] constexpr const Error& error() const {
-        return has_value_ ? failure::no_error : either_.error;
+        return either_.has_value ? failure::no_error : either_.slot.error;
     }
 
-    constexpr T& operator*() & { return either_.value; }
-    constexpr const T& operator*() const& { return either_.value; }
-    constexpr T&& operator*() && { return std::move(either_.value); }
-    constexpr T* operator->() { return &either_.value; }
-    constexpr const T* operator->() const { return &either_.value; }
+    constexpr T& operator*() & { return either_.slot.value; }
+    constexpr const T& operator*() const& { return either_.slot.value; }
+    constexpr T&& operator*() && { return std::move(either_.slot.value); }
+    constexpr T* operator->() { return &either_.slot.value; }
+    constexpr const T* operator->() const { return &either_.slot.value; }
 
 private:
-    bool has_value_;
-    // Only one of the two, since firmware has them on its stack.
-    union Either {
-        T value;
-        Error error;
-        template <class... Args>
-        constexpr explicit Either(std::in_place_t /*unused*/, Args&&... args)
-            : value(std::forward<Args>(args)...) {}
-        constexpr explicit Either(T&& v) : value(std::move(v)) {}
-        constexpr explicit Either(const Error& e) : error(e) {}
-        constexpr ~Either() {}
-    } either_;
+    failure::Either<T> either_;
 };
 
 /// Success or an Error.

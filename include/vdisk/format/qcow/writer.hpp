@@ -22,12 +22,13 @@ public:
         if (base->layout().crypt_method != 0) {
             return fail(Errc::encrypted, "qcow: the image is encrypted (AES)");
         }
-        Writer writer(*std::move(base));
-        const uint64_t size = writer.storage().size();
-        const auto whole = writer.up_to_cluster(size);
-        if (!whole) return whole.error();
-        if (*whole != size) {
-            if (Status grown = writer.storage().resize(*whole); !grown) return grown.error();
+        Result<Writer> writer(std::in_place, *std::move(base));
+        const uint64_t size = writer->storage().size();
+        const auto whole = writer->up_to_cluster(size);
+        if (!whole) {
+            writer = whole.error();
+        } else if (*whole != size) {
+            if (Status grown = writer->storage().resize(*whole); !grown) writer = grown.error();
         }
         return writer;
     }
@@ -123,6 +124,8 @@ public:
     Status flush() { return this->tables().flush(); }
 
 private:
+    friend Result<Writer>;
+
     explicit Writer(Base&& base) : Base(std::move(base)) {}
 
     using Base::layout;

@@ -24,9 +24,10 @@ public:
         if (Status writable = check_writable(base->file(), base->layout()); !writable) {
             return writable.error();
         }
-        Writer writer(*std::move(base));
-        if (layout_of(writer).is_fixed()) return writer;
-        if (Status apart = writer.check_blocks(std::move(allocation)); !apart) return apart.error();
+        Result<Writer> writer(std::in_place, *std::move(base));
+        if (layout_of(*writer).is_fixed()) return writer;
+        const Status apart = writer->check_blocks(std::move(allocation));
+        if (!apart) writer = apart.error();
         return writer;
     }
 
@@ -113,6 +114,8 @@ public:
     Status flush() { return this->tables().flush(); }
 
 private:
+    friend Result<Writer>;
+
     explicit Writer(Base&& base) : Base(std::move(base)) {}
 
     static const Layout& layout_of(const Base& base) { return base.layout(); }

@@ -41,7 +41,7 @@ public:
             make_tables(std::move(storage), overlay, options.cache, std::move(allocation));
         if (!tables) return tables.error();
         if (Status read = load_layout(tables->storage(), layout); !read) return read.error();
-        return Image(layout, *std::move(tables), std::move(overlay));
+        return Result<Image>(std::in_place, layout, *std::move(tables), std::move(overlay));
     }
 
     [[nodiscard]] uint64_t size() const { return layout_.size; }
@@ -98,7 +98,9 @@ protected:
     }
 
 private:
-    Image(const Layout& layout, Tables tables, Overlay<A> overlay)
+    friend Result<Image>;
+
+    Image(const Layout& layout, Tables&& tables, Overlay<A>&& overlay)
         : layout_(layout), tables_(std::move(tables)), overlay_(std::move(overlay)) {}
 
     static Result<Tables> make_tables(S storage, const Overlay<A>& overlay, CacheShape shape,
