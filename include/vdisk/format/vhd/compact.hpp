@@ -29,7 +29,6 @@ public:
           image_(image),
           map_(map),
           tables_(tables),
-          half_(buffer.size() / 2),
           buffer_(buffer),
           below_(below),
           progress_(progress) {}
@@ -80,29 +79,11 @@ private:
             uint64_t bytes = run.length << sector_bits;
             if (bytes > length - at) bytes = length - at;
             if (run.value) {
-                const auto same = is_as_below(contents + at, guest + at, bytes);
+                const auto same = is_as_below(storage_, contents + at, guest + at, bytes,
+                                              layout().has_parent(), below_, buffer_);
                 if (!same || !*same) return same;
             }
             at += bytes;
-        }
-        return true;
-    }
-
-    Result<bool> is_as_below(uint64_t at, uint64_t guest, uint64_t length) {
-        while (length > 0) {
-            const size_t n = length < half_ ? static_cast<size_t>(length) : half_;
-            const MutBytes mine = buffer_.first(n);
-            if (Status got = storage_.read(at, mine); !got) return got.error();
-            if (layout().has_parent()) {
-                const MutBytes theirs = buffer_.subspan(half_, n);
-                if (Status got = below_(guest, theirs); !got) return got.error();
-                if (std::memcmp(mine.data(), theirs.data(), n) != 0) return false;
-            } else if (!is_zero(mine)) {
-                return false;
-            }
-            at += n;
-            guest += n;
-            length -= n;
         }
         return true;
     }
@@ -138,7 +119,6 @@ private:
     Closed<S, A>& image_;
     BlockMap<A>& map_;
     Tables<S, A>& tables_;
-    size_t half_;
     MutBytes buffer_;
     Below& below_;
     Progress& progress_;

@@ -15,11 +15,7 @@ template <class E, class Below, class Progress>
 class Compactor {
 public:
     Compactor(E& editor, MutBytes buffer, Below& below, Progress& progress)
-        : editor_(editor),
-          half_(buffer.size() / 2),
-          buffer_(buffer),
-          below_(below),
-          progress_(progress) {}
+        : editor_(editor), buffer_(buffer), below_(below), progress_(progress) {}
 
     Status drop() {
         uint64_t done = 0;
@@ -103,7 +99,8 @@ private:
             const auto run = editor_.lookup(begin + at, length - at);
             if (!run) return run.error();
             if (run->kind == Kind::data) {
-                const auto same = is_as_below(run->at, begin + at, run->length);
+                const auto same = is_as_below(editor_.storage(), run->at, begin + at, run->length,
+                                              layout.has_parent, below_, buffer_);
                 if (!same || !*same) return same;
             }
             at += run->length;
@@ -111,27 +108,7 @@ private:
         return true;
     }
 
-    Result<bool> is_as_below(uint64_t at, uint64_t guest, uint64_t length) {
-        while (length > 0) {
-            const size_t n = length < half_ ? static_cast<size_t>(length) : half_;
-            const MutBytes mine = buffer_.first(n);
-            if (Status got = editor_.storage().read(at, mine); !got) return got.error();
-            if (editor_.has_parent()) {
-                const MutBytes theirs = buffer_.subspan(half_, n);
-                if (Status got = below_(guest, theirs); !got) return got.error();
-                if (std::memcmp(mine.data(), theirs.data(), n) != 0) return false;
-            } else if (!is_zero(mine)) {
-                return false;
-            }
-            at += n;
-            guest += n;
-            length -= n;
-        }
-        return true;
-    }
-
     E& editor_;
-    size_t half_;
     MutBytes buffer_;
     Below& below_;
     Progress& progress_;
