@@ -11,7 +11,9 @@ zlib_source() {
     fi
     # Lists of its own: those of the machine stay as they are.
     release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    echo "deb-src http://deb.debian.org/debian $release main" >"$1/apt/sources.list"
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+        grep -v '^#' | grep -o 'https\{0,1\}://[^ ]*/debian/\{0,1\}' | head -n 1)
+    echo "deb-src ${mirror:-http://deb.debian.org/debian} $release main" >"$1/apt/sources.list"
     set -- "$1" -q -o Dir::Etc::sourcelist="$1/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::State::lists="$1/apt/lists"
     (

@@ -83,7 +83,6 @@ run_target() { # TARGET; what is built for an M0 runs on an M4, too
 
 # Compressed clusters, with zlib's decoder built from source.
 packed() {
-    zlib_source "$work/zlib" || return 1
     for source in inflate inftrees inffast zutil adler32; do
         arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -Os -ffreestanding -ffunction-sections \
             -fdata-sections -DZ_SOLO -DNO_GZIP -isystem inc -c "zlib/$source.c" -o "zlib/$source.o"
@@ -110,4 +109,4 @@ for target in m4 m0 riscv64; do
     run_target $target
 done
 echo "== m4 with zlib"
-packed || need zlib-source # which is no command: tells and ends
+if zlib_source "$work/zlib"; then packed; else echo 'skipped: apt has no source of zlib here'; fi
