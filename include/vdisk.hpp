@@ -21,7 +21,12 @@
 #include <vdisk/format/vhd/create.hpp>
 #include <vdisk/format/vhd/repair.hpp>
 #include <vdisk/format/vhd/resize.hpp>
+#include <vdisk/format/vhdx/change.hpp>
+#include <vdisk/format/vhdx/check.hpp>
+#include <vdisk/format/vhdx/compact.hpp>
 #include <vdisk/format/vhdx/create.hpp>
+#include <vdisk/format/vhdx/repair.hpp>
+#include <vdisk/format/vhdx/resize.hpp>
 #include <vdisk/io/compare.hpp>
 #include <vdisk/io/copy.hpp>
 #include <vdisk/io/pack.hpp>
