@@ -25,6 +25,7 @@ struct Seen {
     uint64_t size = 0;
     CutFiles::Ids ids;
     Guid disk_id;
+    bool has_some_id = false;
     bool is_child_of_old = false, is_child_of_new = false;
     std::vector<std::string> names;
     bool operator==(const Seen&) const = default;
@@ -41,6 +42,7 @@ Result<Seen> see(const OverFile& file, ParentDisk below) {
     seen.size = image->size();
     seen.ids = *ids;
     seen.disk_id = image->layout().virtual_disk_id;
+    seen.has_some_id = image->identity() == some_id;
     seen.is_child_of_old = image->is_child_of(old_parent);
     seen.is_child_of_new = image->is_child_of(new_parent);
     std::array<char, 512> buffer;
@@ -135,62 +137,76 @@ File damaged(uint64_t seed) {
 
 constexpr uint64_t seeds = 3;
 
-std::vector<Operation> operations() {
-    std::vector<Operation> all;
-    const Heap heap;
-    const auto base = vhdx_options(4_MiB + 24 * sector), child = vhdx_options(base.size, true);
-    auto fixed = vhdx_options(2_MiB + 8 * sector);
-    fixed.fixed = true;
-    const auto add = [&](const char* name, const vhdx::CreateOptions& o, auto run) {
-        for (uint64_t seed = 1; seed <= seeds; ++seed) {
-            all.push_back(operation(name, lively(o, seed, !o.fixed), {o.is_child}, false, run));
-        }
-    };
-    const auto grow = [=](uint64_t size) {
-        return [=](auto& s) { return vhdx::grow(s, size, heap, SeededIds(5)); };
-    };
-    const auto shrink = [=](uint64_t size) {
-        return [=](auto& s) { return vhdx::shrink(s, size, heap, SeededIds(5)); };
-    };
-    const auto compact = [=](ParentDisk below) {
-        return [=](auto& s) {
-            const auto done = vhdx::compact(s, heap, SeededIds(5), Compaction::drop, below);
-            return done ? Status{} : Status(done.error());
-        };
-    };
-    const auto mend = [=](auto& s) {
-        const auto done = vhdx::repair(s, Repair::all, heap, SeededIds(5));
+auto grow(uint64_t size) {
+    return [=](auto& s) { return vhdx::grow(s, size, Heap{}, SeededIds(5)); };
+}
+auto shrink(uint64_t size) {
+    return [=](auto& s) { return vhdx::shrink(s, size, Heap{}, SeededIds(5)); };
+}
+auto compact(ParentDisk below) {
+    return [=](auto& s) {
+        const auto done = vhdx::compact(s, Heap{}, SeededIds(5), Compaction::drop, below);
         return done ? Status{} : Status(done.error());
     };
-    add("grow", base, grow(7_MiB));
-    add("grow, child", child, grow(7_MiB));
-    add("grow, fixed", fixed, grow(4_MiB));
-    add("grow, the table moves", base, grow(200000_MiB));
-    add("shrink", base, shrink(2_MiB + 8 * sector));
-    add("shrink, child", child, shrink(2_MiB + 8 * sector));
-    add("compact", base, compact({}));
-    add("compact, child", child, compact({true}));
-    add("set the id of the disk", base,
-        [=](auto& s) { return vhdx::set_virtual_disk_id(s, some_id, heap, SeededIds(5)); });
-    add("set the id", base,
-        [=](auto& s) { return vhdx::set_identity(s, some_id, heap, SeededIds(5)); });
-    add("set the parent's id", child, [=](auto& s) {
-        return vhdx::set_parent_id(s, new_parent, old_parent, heap, SeededIds(5));
+}
+auto mend() {
+    return [](auto& s) {
+        const auto done = vhdx::repair(s, Repair::all, Heap{}, SeededIds(5));
+        return done ? Status{} : Status(done.error());
+    };
+}
+
+template <class Run>
+void add(std::vector<Operation>& all, const char* name, const vhdx::CreateOptions& o, Run run) {
+    for (uint64_t seed = 1; seed <= seeds; ++seed) {
+        all.push_back(operation(name, lively(o, seed, !o.fixed), {o.is_child}, false, run));
+    }
+}
+
+const auto base = vhdx_options(4_MiB + 24 * sector), child = vhdx_options(base.size, true);
+
+void add_sizes(std::vector<Operation>& all) {
+    auto fixed = vhdx_options(2_MiB + 8 * sector);
+    fixed.fixed = true;
+    add(all, "grow", base, grow(7_MiB));
+    add(all, "grow, child", child, grow(7_MiB));
+    add(all, "grow, fixed", fixed, grow(4_MiB));
+    add(all, "grow, the table moves", base, grow(200000_MiB));
+    add(all, "shrink", base, shrink(2_MiB + 8 * sector));
+    add(all, "shrink, child", child, shrink(2_MiB + 8 * sector));
+    add(all, "compact", base, compact({}));
+    add(all, "compact, child", child, compact({true}));
+    for (uint64_t seed = 1; seed <= seeds; ++seed) {
+        GrowableMemory memory(lively(base, seed));
+        REQUIRE(grow(200000_MiB)(memory));
+        REQUIRE(shrink(4_MiB)(memory));
+        all.push_back(
+            operation("compact, the table moves", bytes_of(memory), {}, false, compact({})));
+    }
+}
+
+void add_others(std::vector<Operation>& all) {
+    add(all, "set the id of the disk", base,
+        [](auto& s) { return vhdx::set_virtual_disk_id(s, some_id, Heap{}, SeededIds(5)); });
+    add(all, "set the id", base,
+        [](auto& s) { return vhdx::set_identity(s, some_id, Heap{}, SeededIds(5)); });
+    add(all, "set the parent's id", child, [](auto& s) {
+        return vhdx::set_parent_id(s, new_parent, old_parent, Heap{}, SeededIds(5));
     });
-    add("set the parent", child, [=](auto& s) {
-        return vhdx::set_parent(
-            s, {.data_write_guid = new_parent, .relative_path = std::string(2500, 'x')}, heap,
-            SeededIds(5));
+    add(all, "set the parent", child, [](auto& s) {
+        const std::string name(2500, 'x');
+        return vhdx::set_parent(s, {.data_write_guid = new_parent, .relative_path = name}, Heap{},
+                                SeededIds(5));
     });
     for (uint64_t seed = 1; seed <= seeds; ++seed) {
-        OverFile moved(all[3 * seeds + seed - 1].before, all[3 * seeds + seed - 1].ids);
-        REQUIRE(grow(200000_MiB)(moved));
-        REQUIRE(shrink(4_MiB)(moved));
-        File file(static_cast<size_t>(moved.size()));
-        REQUIRE(moved.read(0, file));
-        all.push_back(operation("compact, the table moves", file, {}, false, compact({})));
-        all.push_back(operation("repair", damaged(seed), {}, true, mend));
+        all.push_back(operation("repair", damaged(seed), {}, true, mend()));
     }
+}
+
+std::vector<Operation> operations() {
+    std::vector<Operation> all;
+    add_sizes(all);
+    add_others(all);
     return all;
 }
 
