@@ -2,6 +2,8 @@
 // A disk that is written: the top image changes, what it stands on is only read.
 #pragma once
 
+#include <optional>
+
 #include <vdisk/disk/any_writer.hpp>
 #include <vdisk/disk/open.hpp>
 #include <vdisk/disk/recover.hpp>

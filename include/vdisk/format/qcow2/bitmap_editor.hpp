@@ -3,6 +3,8 @@
 // the header switches to it, and then what is old is released.
 #pragma once
 
+#include <optional>
+
 #include <vdisk/format/qcow2/bitmap_bits.hpp>
 #include <vdisk/format/qcow2/clusters.hpp>
 #include <vdisk/format/qcow2/header.hpp>

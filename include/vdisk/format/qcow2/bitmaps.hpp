@@ -4,6 +4,8 @@
 // clusters are in use by nobody.
 #pragma once
 
+#include <optional>
+
 #include <vdisk/format/qcow2/bitmap_editor.hpp>
 
 namespace vdisk::qcow2 {

@@ -2,6 +2,8 @@
 // The snapshot table of qcow2 (specification: "Snapshots"), read entry by entry without memory.
 #pragma once
 
+#include <optional>
+
 #include <vdisk/format/qcow2/layout.hpp>
 
 namespace vdisk::qcow2 {
