@@ -95,6 +95,15 @@ public:
         }
     }
 
+    /// What is known of these bytes is read again.
+    void forget(uint64_t at, uint64_t length) {
+        for (size_t i = 0; i < pages_.count(); ++i) {
+            if (!pages_.is_used(i)) continue;
+            const uint64_t page_at = pages_.number(i) << pages_.page_bits();
+            if (overlaps(page_at, pages_.page_size(), at, length)) pages_.drop(i);
+        }
+    }
+
 private:
     Metadata(S storage, metadata::Pages<A> pages)
         : storage_(std::move(storage)), pages_(std::move(pages)) {}

@@ -65,6 +65,7 @@ public:
     }
 
     void changed(uint64_t /*at*/, Bytes /*bytes*/) { held_ = nothing; }
+    void forget(uint64_t /*at*/, uint64_t /*length*/) { held_ = nothing; }
 
 private:
     static constexpr uint64_t page_size = OnePage::page_size;

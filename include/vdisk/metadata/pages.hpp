@@ -81,6 +81,9 @@ public:
     /// Says that frame `index` now holds page `number`.
     void assign(size_t index, uint64_t number) const { *slot(index) = {number + 1, 1}; }
 
+    /// Empties frame `index`.
+    void drop(size_t index) const { *slot(index) = {0, 0}; }
+
     [[nodiscard]] bool is_used(size_t index) const { return slot(index)->tag != 0; }
     /// The page in a used frame.
     [[nodiscard]] uint64_t number(size_t index) const { return slot(index)->tag - 1; }

@@ -157,6 +157,25 @@ TEST_CASE("vhdx: reserved bits are cleared, and the block stays", "[vhdx][check]
                  "vhdx: reserved bits of a BAT entry are set", disk_of(image.file));
 }
 
+TEST_CASE("vhdx: a block whose bitmap is lost keeps what was written", "[vhdx][check]") {
+    const BuiltVhdx image = sample(true);
+    const auto cut_short = [&](uint64_t value, const std::vector<std::string>& problems) {
+        CAPTURE(value);
+        const RepairRun found = repair(damaged(image, bitmap(value)));
+        CHECK(found.problems == problems);
+        CHECK(found.report.after.is_clean());
+        const File disk = disk_of(image.file, true), now = disk_of(found.after, true);
+        // Block 6 is the one: its stored sectors are as they were.
+        CHECK(std::equal(disk.begin(), disk.begin() + 6_MiB, now.begin()));
+        const auto block = found.after.begin() + static_cast<std::ptrdiff_t>(image.block_at.at(6));
+        CHECK(std::equal(block, block + 1_MiB, now.begin() + 6_MiB));
+    };
+    const char* const lacks = "vhdx: a block is partially present without a sector bitmap";
+    cut_short(0, {lacks});
+    cut_short(image.file.size() | 6,
+              {"vhdx: block lies in the first MiB or past the end of the file"});
+}
+
 TEST_CASE("vhdx: of two blocks that overlap one gets a copy", "[vhdx][check]") {
     const BuiltVhdx image = sample();
     const File file = damaged(image, block(3, image.block_at.at(0) | 6));

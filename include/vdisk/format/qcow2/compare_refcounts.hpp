@@ -13,7 +13,8 @@ Status each_stored_refcount(const Tables& tables, const Layout& layout, uint64_t
     const unsigned order = layout.refcount_order;
     const uint64_t per_block = uint64_t{1} << refcount_block_bits(layout.cluster_bits, order);
     std::array<byte, 512> piece;
-    const uint64_t per_piece = (piece.size() * 8) >> order;
+    const unsigned piece_bits = 12 - order;  // log2 of the refcounts in it
+    const uint64_t per_piece = uint64_t{1} << piece_bits;
     uint64_t block = 0;
     for (uint64_t cluster = 0; cluster < clusters; cluster += per_piece) {
         const uint64_t in_block = cluster & (per_block - 1);
@@ -27,7 +28,7 @@ Status each_stored_refcount(const Tables& tables, const Layout& layout, uint64_t
         if (block == 0 || !readable) {
             piece = {};
         } else {
-            const uint64_t at = block + (in_block / per_piece) * piece.size();
+            const uint64_t at = block + (in_block >> piece_bits) * piece.size();
             if (Status read = copy_entries(tables, at, piece); !read) return read;
         }
         for (uint64_t i = 0; i < per_piece && cluster + i < clusters; ++i) {

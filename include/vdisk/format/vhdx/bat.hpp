@@ -91,6 +91,15 @@ Result<BatEntry> load_bitmap_entry(const T& tables, const Layout& layout, uint64
     return BatEntry{*value, at, number >> layout.chunk_bits(), true};
 }
 
+/// Whether an entry is that of a block that is there in part, and no bitmap says in which.
+template <class T>
+Result<bool> lacks_bitmap(const T& tables, const Layout& layout, const BatEntry& e) {
+    if (e.is_bitmap || !layout.has_parent || e.state() != State::partially_present) return false;
+    const auto bitmap = load_bitmap_entry(tables, layout, e.number);
+    if (!bitmap) return bitmap.error();
+    return bitmap->state() != State::fully_present;
+}
+
 /// Calls `visit(const BatEntry&) -> Status` for all entries of the disk that are not 0, in the
 /// order of the table. `visit` may change the table.
 template <class T, class Visit>

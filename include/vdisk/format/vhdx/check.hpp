@@ -112,6 +112,13 @@ Result<CheckReport> check_image(S& storage, A allocation, Visit visit = {}) {
                          .value = e.value,
                          .at = e.at});
         }
+        const auto lost = lacks_bitmap(image->tables(), layout, e);
+        if (!lost) return lost.error();
+        if (*lost) {
+            tell(Problem{.what = "vhdx: a block is partially present without a sector bitmap",
+                         .value = e.value,
+                         .at = e.at});
+        }
         if (e.is_bitmap || e.state() < State::fully_present) return {};
         ++report.allocated_blocks;
         if (e.place() < last) ++report.fragmented_blocks;

@@ -82,7 +82,11 @@ public:
 
     /// Nothing is asked of the BAT before the first change: for repairs. New blocks go to the end
     /// of the file, which nothing may reach beyond.
-    void trust() { is_mapped_ = true; }
+    Status trust() {
+        is_mapped_ = true;
+        const uint64_t size = storage().size(), whole = blocks(size, mib_bits) << mib_bits;
+        return whole == size ? Status{} : storage().resize(whole);
+    }
 
     /// Everything written is durable, in place or in the log.
     Status flush() {
@@ -105,6 +109,7 @@ public:
         const uint64_t free = space_.find(length, storage().size());
         if (free != space_.none) {
             space_.take(free, length);
+            tables().forget(free, length);
             return Room{free, false};
         }
         const uint64_t at = storage().size();
@@ -124,6 +129,7 @@ public:
     }
     Status write_zeros(uint64_t at, uint64_t length) {
         tables().wrote_data();
+        tables().forget(at, length);
         return make_zeros(storage(), at, length);
     }
 
@@ -133,6 +139,7 @@ public:
         auto memory = buffer.reserve(copy_bytes);
         if (!memory) return memory.error();
         tables().wrote_data();
+        tables().forget(to, length);
         while (length > 0) {
             const MutBytes piece =
                 memory->first(length < copy_bytes ? static_cast<size_t>(length) : copy_bytes);

@@ -109,6 +109,9 @@ public:
         return put(at, bytes);
     }
 
+    /// What was read of this range, before it was a table or after, is read again.
+    void forget(uint64_t at, uint64_t length) { base_.forget(at, length); }
+
     /// Guest data was written to the storage since the last flush.
     void wrote_data() { pending_ = true; }
 

@@ -17,8 +17,9 @@ public:
     Entries(E& editor, A allocation) : editor_(editor), allocation_(std::move(allocation)) {}
 
     Status run() {
-        editor_.trust();
-        Status done = each([&](const BatEntry& e) { return alone(e); });
+        Status done = editor_.trust();
+        if (done) done = each([&](const BatEntry& e) { return alone(e); });
+        if (done) done = each([&](const BatEntry& e) { return with_bitmap(e); });
         return done ? apart() : done;
     }
 
@@ -41,6 +42,14 @@ private:
         if (check(editor_.layout(), plain, size)) return put(e, plain.value);
         const bool hides = editor_.layout().has_parent && !e.is_bitmap;
         return put(e, static_cast<uint64_t>(hides ? State::zero : State::not_present));
+    }
+
+    // Without a bitmap nobody knows which sectors were written: all count, so that none is lost.
+    Status with_bitmap(const BatEntry& e) {
+        const auto missing = lacks_bitmap(editor_.tables(), editor_.layout(), e);
+        if (!missing) return missing.error();
+        return *missing ? put(e, e.place() | static_cast<uint64_t>(State::fully_present))
+                        : Status{};
     }
 
     // Of two that overlap, the later gets a copy at the end of the file.
@@ -114,7 +123,8 @@ Status mend(S& storage, const CheckReport& report, Repair what, A allocation, I 
 
 /// Repairs a closed image; calls `visit(const Problem&)` for what was wrong. A log that waits is
 /// replayed, whatever is to be repaired. Blocks that lie nowhere become zeros; of two that overlap,
-/// one gets a copy. A repair that succeeds may leave what it could not help: see `after`.
+/// one gets a copy; one whose sector bitmap is lost is there in full and hides its parent. A repair
+/// that succeeds may leave what it could not help: see `after`.
 template <WritableStorage S, Allocation A, IdSource I, class Visit = NoVisitor>
 Result<RepairReport> repair(S& storage, Repair what, A allocation, I ids, Visit visit = {}) {
     RepairReport report;

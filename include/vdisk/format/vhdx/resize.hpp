@@ -43,7 +43,9 @@ private:
         if (into == 0) return {};
         const auto e = load_entry(writer_.tables(), layout(), size >> layout().block_bits);
         if (!e) return e.error();
-        if (e->state() < State::fully_present) return {};
+        // One that is not there shows the parent, which may be longer.
+        const bool shows = e->state() == State::not_present && layout().has_parent;
+        if (e->state() < State::fully_present && !shows) return {};
         const uint64_t rest = layout().block_size() - into;
         writer_.layout_mut().size = size + rest;
         const Status done = write_over(size, rest);
@@ -71,13 +73,14 @@ private:
     }
 
     // Entries behind the end may be left from a time when the disk was longer. A fixed disk has all
-    // its blocks.
+    // its blocks; those of a child hide what a longer parent has.
     Status settle_entries(const Layout& grown) {
         const bool fixed = layout().leaves_allocated && !layout().has_parent;
         for (uint64_t i = layout().payload_blocks(); i < grown.payload_blocks(); ++i) {
             const auto e = load_entry(writer_.tables(), layout(), i);
             if (!e) return e.error();
-            uint64_t value = 0;
+            uint64_t value =
+                static_cast<uint64_t>(layout().has_parent ? State::zero : State::not_present);
             if (fixed) {
                 const auto home = writer_.allocate_zeros(layout().block_size());
                 if (!home) return home.error();
@@ -142,8 +145,8 @@ Status run(S& storage, uint64_t size, A allocation, I ids) {
 
 }  // namespace resizing
 
-/// Makes the disk of a closed image larger. What is new reads as zeros, or as the parent where that
-/// is longer than the disk was. Children that know the image by its identity do not any more.
+/// Makes the disk of a closed image larger. What is new reads as zeros, also where a parent is
+/// longer than the disk was. Children that know the image by its identity do not any more.
 template <WritableStorage S, Allocation A, IdSource I>
 Status grow(S& storage, uint64_t size, A allocation, I ids) {
     const auto image = Image<Borrowed<S>, A>::open(Borrowed<S>(storage), {}, allocation);

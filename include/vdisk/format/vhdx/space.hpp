@@ -82,13 +82,16 @@ public:
         const Range r = clip(0, limit);
         uint64_t i = length == searched_ ? search_from_ >> mib_bits : 0;
         searched_ = length;
+        uint64_t tail = r.end;  // what is free at the limit may go on behind it
         while (i < r.end) {
             const BitRun run = bit_run<BitOrder::lsb_first>(used(), i, r.end - i);
             if (!run.value && run.length >= wanted) break;
+            if (!run.value && i + run.length == r.end) tail = i;
             i += run.length;
         }
-        search_from_ = i << mib_bits;
-        return i < r.end ? search_from_ : none;
+        const bool found = i < r.end;
+        search_from_ = (found ? i : tail) << mib_bits;
+        return found ? search_from_ : none;
     }
 
     /// So much of the file is mapped.

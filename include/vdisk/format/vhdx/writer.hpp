@@ -26,6 +26,12 @@ public:
         if (Status begun = this->begin_change(); !begun) return begun.error();
         auto run = this->lookup(at, length);
         if (!run) return run.error();
+        if (run->kind != Kind::data) {
+            // Not beyond the block: the next one may be in another chunk, with another bitmap.
+            const uint64_t rest = layout().block_size() - (at & (layout().block_size() - 1));
+            if (length > rest) length = rest;
+            if (run->length > length) run->length = length;
+        }
         if (run->at == 0) {
             if (Status made = make_block(at, run->kind); !made) return made.error();
             run = this->lookup(at, length);
@@ -78,7 +84,9 @@ public:
 
     /// Whole blocks show the parent again.
     Result<uint64_t> drop(uint64_t at, uint64_t length) {
-        if (layout().leaves_allocated) return unsupported("vhdx: a fixed image holds all it has");
+        if (layout().leaves_allocated && !layout().has_parent) {
+            return unsupported("vhdx: a fixed image holds all it has");
+        }
         if (Status begun = this->begin_change(); !begun) return begun.error();
         const uint64_t first = blocks(at, layout().block_bits);
         const uint64_t end = at + length == layout().size ? layout().payload_blocks()
