@@ -214,6 +214,23 @@ TEST_CASE("vhdx: a fixed disk has all its blocks after it grows", "[vhdx][resize
     CHECK(memory.size() == 5_MiB);
 }
 
+TEST_CASE("vhdx: an item may lie in two logged sectors", "[vhdx][resize]") {
+    File file = bytes_of(lively());
+    const vhdx::Layout layout = value_of(VhdxReader::open(MemoryStorage(file))).layout();
+    // The size is the second item.
+    const auto entry =
+        layout.metadata_at + sizeof(vhdx::MetadataTableHeader) + sizeof(vhdx::MetadataTableEntry);
+    constexpr uint32_t offset = 65536 + 4094;
+    store_le32(&file[entry + 16], offset);
+    store_le64(&file[layout.metadata_at + offset], layout.size);
+    GrowableMemory memory(file);
+    const uint64_t size = 9_MiB;
+    REQUIRE(vhdx::grow(memory, size, Heap{}, SeededIds(8)));
+    CHECK(load_le64(memory.bytes().data() + layout.metadata_at + offset) == size);
+    CHECK(disk_of(memory).size() == size);
+    CHECK(check_of(memory).is_clean());
+}
+
 TEST_CASE("vhdx: sizes that cannot be are refused, and nothing is written", "[vhdx][resize]") {
     GrowableMemory memory = lively();
     const File before = bytes_of(memory);

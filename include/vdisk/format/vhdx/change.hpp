@@ -10,20 +10,6 @@ namespace vdisk::vhdx {
 
 namespace changing {
 
-/// Writes bytes of the metadata region, in pieces that lie in one sector each.
-template <class E>
-Status put(E& editor, uint64_t at, Bytes in) {
-    Status done = editor.tables().reserve(blocks(in.size(), log_sector_bits) + 1);
-    while (done && !in.empty()) {
-        const auto rest = static_cast<size_t>(log_sector - (at & (log_sector - 1)));
-        const Bytes piece = in.first(rest < in.size() ? rest : in.size());
-        done = editor.tables().put(at, piece);
-        at += piece.size();
-        in = in.subspan(piece.size());
-    }
-    return done;
-}
-
 /// Where in the metadata region `length` bytes lie over no item.
 template <class E>
 Result<uint64_t> find_room(const E& editor, uint64_t length) {
@@ -52,7 +38,7 @@ Status put_locator(E& editor, Bytes locator) {
     const Layout& layout = editor.layout();
     const auto to = find_room(editor, locator.size());
     if (!to) return to.error();
-    Status done = put(editor, layout.metadata_at + *to, locator);
+    Status done = editor.tables().put(layout.metadata_at + *to, locator);
     if (!done) return done;
     return layout::each_item(editor.storage(), layout.metadata_at,
                              [&](MetadataTableEntry e, uint64_t at) -> Status {
@@ -106,7 +92,7 @@ Status set_virtual_disk_id(S& storage, const Guid& id, A allocation, I ids) {
         [&](const MetadataTableEntry& e, uint64_t) -> Status {
             const bool is_user = (e.flags.value() & item_flag::user) != 0;
             if (is_user || e.item_id != item::virtual_disk_id) return {};
-            return changing::put(*editor, layout.metadata_at + e.offset.value(), id.bytes);
+            return editor->tables().put(layout.metadata_at + e.offset.value(), id.bytes);
         });
     return done ? editor->close() : done;
 }

@@ -95,12 +95,24 @@ public:
         return used_ + count <= capacity_ ? Status{} : write_back();
     }
 
-    /// Changes table bytes inside one sector; they must lie inside the file.
+    /// Changes table bytes, which must lie inside the file; those in several sectors come to it in
+    /// one entry.
     Status put(uint64_t at, Bytes in) {
         if (!fits(at, in.size(), storage().size())) return invalid("metadata: write past the end");
-        const auto index = change(at >> log_sector_bits, in.size() == log_sector);
-        if (!index) return index.error();
-        std::memcpy(sector(*index).data() + (at & (log_sector - 1)), in.data(), in.size());
+        const uint64_t sectors = blocks((at & (log_sector - 1)) + in.size(), log_sector_bits);
+        if (sectors > 1) {
+            if (Status room = reserve(static_cast<size_t>(sectors)); !room) return room;
+        }
+        while (!in.empty()) {
+            const auto skip = static_cast<size_t>(at & (log_sector - 1));
+            const size_t rest = static_cast<size_t>(log_sector) - skip;
+            const Bytes piece = in.first(rest < in.size() ? rest : in.size());
+            const auto index = change(at >> log_sector_bits, piece.size() == log_sector);
+            if (!index) return index.error();
+            std::memcpy(sector(*index).data() + skip, piece.data(), piece.size());
+            at += piece.size();
+            in = in.subspan(piece.size());
+        }
         return {};
     }
     Status put_le64(uint64_t at, uint64_t value) {
