@@ -77,10 +77,8 @@ public:
                         [this](uint64_t from, uint64_t rest) { return piece(from, rest); });
     }
 
-    /// As lookup, but holes of a sparse file are zeros. Not in a child: what it stores somebody
-    /// wrote, and asking for the holes between small pieces costs more than reading them.
+    /// As lookup, but holes of a sparse file are zeros.
     Result<Extent> survey(uint64_t at, uint64_t length) const {
-        if (layout_.has_parent) return lookup(at, length);
         return survey_holes(storage(), lookup(at, length));
     }
 
