@@ -143,7 +143,8 @@ vdisk::Status NewVhdx::finish(Storage& file) const {
     if (!found) return found.error();
     found->header.file_write_guid = *data_id_;
     found->header.data_write_guid = *data_id_;
-    const vdisk::Status put = vhdx::put_header(draft, *found);
+    std::array<byte, vhdx::header_bytes> scratch;
+    const vdisk::Status put = vhdx::put_header(draft, *found, scratch);
     if (!put) return put;
     // What the log held has ids of its own.
     return make_zeros(draft, found->header.log_offset.value(), found->header.log_length.value());

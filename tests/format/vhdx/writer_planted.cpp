@@ -226,7 +226,8 @@ Status empty_and_replay(S& storage) {
     const auto active = vhdx::find_active(storage, *log, Heap{});
     if (!active) return active.error();
     header->header.log_guid = Guid{};
-    if (Status put = vhdx::put_header(storage, *header); !put) return put;
+    std::array<byte, vhdx::header_bytes> scratch;
+    if (Status put = vhdx::put_header(storage, *header, scratch); !put) return put;
     if (storage.size() < active->last_file_offset) {
         if (Status grown = storage.resize(active->last_file_offset); !grown) return grown;
     }

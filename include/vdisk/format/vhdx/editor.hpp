@@ -18,13 +18,7 @@ public:
     /// Opens an image to read and write. Refused: one whose log was not replayed (`replay` does
     /// it). Nothing is written before the first change.
     static Result<Editor> open(S storage, OpenOptions options, A allocation, I ids) {
-        auto base = Base::open(std::move(storage), options, allocation);
-        if (!base) return base.error();
-        const auto header = find_header(base->file());
-        if (!header) return header.error();
-        Editor editor(*std::move(base), std::move(allocation), std::move(ids));
-        editor.tables().use(*header, editor.layout().log);
-        return editor;
+        return open_as<Editor>(std::move(storage), options, std::move(allocation), std::move(ids));
     }
 
     Editor(Editor&& other) noexcept
@@ -164,12 +158,28 @@ public:
         return {};
     }
 
-private:
-    Editor(Base base, A allocation, I ids)
+protected:
+    /// `E` is an Editor, made where it is to be: small machines have it on their stack once.
+    template <class E>
+    static Result<E> open_as(S storage, OpenOptions options, A allocation, I ids) {
+        auto base = Base::open(std::move(storage), options, allocation);
+        if (!base) return base.error();
+        const auto header = find_header(base->file());
+        if (!header) return header.error();
+        const Log log = base->layout().log;
+        Result<E> editor(std::in_place, *std::move(base), std::move(allocation), std::move(ids));
+        static_cast<Editor&>(*editor).tables().use(*header, log);
+        return editor;
+    }
+
+    Editor(Base&& base, A allocation, I ids)
         : Base(std::move(base)),
           allocation_(allocation),
           space_(std::move(allocation)),
           ids_(std::move(ids)) {}
+
+private:
+    friend Result<Editor>;
 
     static constexpr size_t copy_bytes = 65536;
 

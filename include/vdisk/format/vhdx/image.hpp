@@ -2,6 +2,7 @@
 // A VHDX image, read side. A log that was not replayed is read over the file; nothing is written.
 #pragma once
 
+#include <vdisk/allocation/none.hpp>
 #include <vdisk/core/bits.hpp>
 #include <vdisk/format/coalesce.hpp>
 #include <vdisk/format/parent.hpp>
@@ -30,18 +31,14 @@ public:
         if (!header) return header.error();
         const auto log = check(*header, storage.size());
         if (!log) return log.error();
-        const auto active = find_active(storage, *log, allocation);
-        if (!active) return active.error();
-        Overlay<A> overlay(allocation);
-        if (!std::derived_from<A, NoAllocation> && active->entries > 0) {
-            if (Status read = overlay.load(storage, *log, *active); !read) return read.error();
-        }
+        auto overlay = load_log(storage, *log, allocation);
+        if (!overlay) return overlay.error();
         Layout layout = layout_of(*header, *log);
         auto tables =
-            make_tables(std::move(storage), overlay, options.cache, std::move(allocation));
+            make_tables(std::move(storage), *overlay, options.cache, std::move(allocation));
         if (!tables) return tables.error();
         if (Status read = load_layout(tables->storage(), layout); !read) return read.error();
-        return Result<Image>(std::in_place, layout, *std::move(tables), std::move(overlay));
+        return Result<Image>(std::in_place, layout, *std::move(tables), *std::move(overlay));
     }
 
     [[nodiscard]] uint64_t size() const { return layout_.size; }
@@ -103,14 +100,30 @@ private:
     Image(const Layout& layout, Tables&& tables, Overlay<A>&& overlay)
         : layout_(layout), tables_(std::move(tables)), overlay_(std::move(overlay)) {}
 
+    /// A writer's tables go on with a log, and lie under none.
+    static constexpr bool reads_log = std::same_as<T, ReadTables<S, A>>;
+
+    static Result<Overlay<A>> load_log(const S& storage, const Log& log, const A& allocation) {
+        Overlay<A> overlay(allocation);
+        if (log.guid.is_nil()) return Result<Overlay<A>>(std::move(overlay));
+        if constexpr (!reads_log) {
+            return fail(Errc::read_only, "vhdx: the log has to be replayed before writing");
+        } else if constexpr (std::derived_from<A, NoAllocation>) {
+            return fail(Errc::no_memory,
+                        "vhdx: the log was not replayed, and there is no memory for it");
+        } else {
+            const auto active = find_active(storage, log, allocation);
+            if (!active) return active.error();
+            const Status read = overlay.load(storage, log, *active);
+            return read ? Result<Overlay<A>>(std::move(overlay)) : read.error();
+        }
+    }
+
     static Result<Tables> make_tables(S storage, const Overlay<A>& overlay, CacheShape shape,
                                       A allocation) {
         if constexpr (requires { Tables::make(overlay.over(storage), shape, allocation); }) {
             return Tables::make(overlay.over(std::move(storage)), shape, std::move(allocation));
         } else {
-            if (overlay.active().entries > 0) {
-                return fail(Errc::read_only, "vhdx: the log has to be replayed before writing");
-            }
             return Tables::make(std::move(storage), shape, std::move(allocation));
         }
     }

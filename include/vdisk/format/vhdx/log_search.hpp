@@ -3,7 +3,7 @@
 // time in proportion to their length.
 #pragma once
 
-#include <vdisk/allocation/none.hpp>
+#include <vdisk/allocation/concepts.hpp>
 #include <vdisk/format/vhdx/header.hpp>
 #include <vdisk/format/vhdx/log_disk.hpp>
 
@@ -224,10 +224,6 @@ private:
 template <Storage S, Allocation A>
 Result<ActiveLog> find_active(const S& storage, const Log& log, A allocation) {
     if (log.guid.is_nil()) return ActiveLog{};
-    if constexpr (std::derived_from<A, NoAllocation>) {
-        return fail(Errc::no_memory,
-                    "vhdx: the log was not replayed, and there is no memory for it");
-    }
     auto search = log::Search<S, A>::make(storage, log, std::move(allocation));
     if (!search) return search.error();
     const auto found = search->run();

@@ -15,16 +15,13 @@ public:
     static constexpr bool in_place = false;
 
     static Result<LoggedTables> make(S storage, CacheShape shape, A allocation) {
-        const size_t frames = size_t{1} << shape.count_bits;
         auto base = Paged::make(Unviewed{std::move(storage)}, shape, allocation);
         if (!base) return base.error();
-        LoggedTables made(*std::move(base), std::move(allocation));
-        made.capacity_ = frames < 8                        ? 8
-                         : frames > LogWriter::max_sectors ? LogWriter::max_sectors
-                                                           : frames;
-        auto memory = made.sectors_.reserve(made.capacity_ << log_sector_bits);
-        if (!memory) return memory.error();
-        return made;
+        const size_t frames = size_t{1} << shape.count_bits;
+        const size_t most = frames < max_entry_sectors ? frames : max_entry_sectors;
+        LogEntry<A> entry(std::move(allocation));
+        if (Status room = entry.reserve(most > 4 ? most : 4); !room) return room.error();
+        return Result<LoggedTables>(std::in_place, *std::move(base), std::move(entry));
     }
 
     [[nodiscard]] const S& storage() const { return base_.storage(); }
@@ -33,7 +30,7 @@ public:
     /// The file as it is on the medium: what was found when it was opened.
     void use(const FoundHeader& header, const Log& log) {
         header_ = header;
-        log_ = log;
+        writer_ = LogWriter(log);
     }
 
     /// Begins the session, once: a new file_write_guid in the headers, and a log whose first entry
@@ -41,19 +38,19 @@ public:
     template <IdSource I>
     Status start(I& ids) {
         if (started_) return {};
-        if (log_.length == 0) return unsupported("vhdx: an image without a log is not written");
+        if (writer_.log().length == 0)
+            return unsupported("vhdx: an image without a log is not written");
         if (!is_named_) {
             header_.header.file_write_guid = ids();
-            writer_ = LogWriter(log_, ids(), header_.header.sequence_number.value());
+            writer_.begin(ids(), header_.header.sequence_number.value());
             // From here on a header may name this log, whatever fails.
             is_named_ = true;
         }
-        header_.header.log_guid = writer_.guid();
+        header_.header.log_guid = writer_.log().guid;
         if (Status durable = storage().flush(); !durable) return durable;
-        const auto nothing = [](size_t) { return LoggedSector{}; };
-        Status put = writer_.put(storage(), 0, nothing, storage().size());
+        Status put = writer_.put(storage(), entry_, storage().size());
         if (put) put = storage().flush();
-        if (put) put = put_header(storage(), header_);
+        if (put) put = put_header(storage(), header_, entry_.scratch());
         if (put) started_ = true;
         return put;
     }
@@ -64,7 +61,7 @@ public:
     Status start_as(const Guid& identity, I& ids) {
         if (is_another_ && data_write_guid() == identity) return {};
         header_.header.data_write_guid = identity;
-        const Status put = started_ ? put_header(storage(), header_) : start(ids);
+        const Status put = started_ ? put_header(storage(), header_, entry_.scratch()) : start(ids);
         if (put) is_another_ = true;
         return put;
     }
@@ -77,10 +74,10 @@ public:
     Result<Bytes> entries(uint64_t at, uint64_t length) const {
         const uint64_t rest = log_sector - (at & (log_sector - 1));
         if (length > rest) length = rest;
-        const size_t index = find(at >> log_sector_bits);
-        if (index == none) return base_.entries(at, length);
-        return Bytes(sector(index))
-            .subspan(static_cast<size_t>(at & (log_sector - 1)), static_cast<size_t>(length));
+        const auto skip = static_cast<size_t>(at & (log_sector - 1));
+        const size_t index = entry_.find(at - skip);
+        if (index == entry_.count()) return base_.entries(at, length);
+        return Bytes(entry_.sector(index)).subspan(skip, static_cast<size_t>(length));
     }
     Result<uint64_t> le64(uint64_t at) const {
         const auto bytes = entries(at, 8);
@@ -91,8 +88,9 @@ public:
     /// Makes sure that the next `count` sectors to be changed come to the file in one entry, with
     /// those that wait.
     Status reserve(size_t count) {
-        if (count > capacity_) return fail(Errc::no_memory, "vhdx: table cache is too small");
-        return used_ + count <= capacity_ ? Status{} : write_back();
+        if (count > entry_.capacity())
+            return fail(Errc::no_memory, "vhdx: table cache is too small");
+        return entry_.count() + count <= entry_.capacity() ? Status{} : write_back();
     }
 
     /// Changes table bytes, which must lie inside the file; those in several sectors come to it in
@@ -107,9 +105,9 @@ public:
             const auto skip = static_cast<size_t>(at & (log_sector - 1));
             const size_t rest = static_cast<size_t>(log_sector) - skip;
             const Bytes piece = in.first(rest < in.size() ? rest : in.size());
-            const auto index = change(at >> log_sector_bits, piece.size() == log_sector);
+            const auto index = change(at - skip, piece.size() == log_sector);
             if (!index) return index.error();
-            std::memcpy(sector(*index).data() + skip, piece.data(), piece.size());
+            std::memcpy(entry_.sector(*index).data() + skip, piece.data(), piece.size());
             at += piece.size();
             in = in.subspan(piece.size());
         }
@@ -139,7 +137,7 @@ public:
         if (Status flushed = flush(); !flushed) return flushed;
         header_.header.log_guid = Guid{};
         started_ = false;
-        const Status put = put_header(storage(), header_);
+        const Status put = put_header(storage(), header_, entry_.scratch());
         if (put) is_named_ = is_another_ = false;
         return put;
     }
@@ -147,8 +145,7 @@ public:
     /// Cuts the end of the file off, behind `size`, whole MiB: the log says so first.
     Status shrink(uint64_t size) {
         if (Status flushed = flush(); !flushed) return flushed;
-        const auto nothing = [](size_t) { return LoggedSector{}; };
-        Status done = writer_.put(storage(), 0, nothing, size);
+        Status done = writer_.put(storage(), entry_, size);
         if (done) done = storage().flush();
         if (done) done = storage().resize(size);
         return done ? storage().flush() : done;
@@ -165,53 +162,39 @@ private:
         Result<Bytes> view(uint64_t, uint64_t) const = delete;
     };
     using Paged = Metadata<Unviewed, A>;
-    static constexpr size_t none = ~size_t{0};
+    friend Result<LoggedTables>;
 
-    LoggedTables(Paged base, A allocation)
-        : base_(std::move(base)), sectors_(std::move(allocation)) {}
-
-    [[nodiscard]] MutBytes sector(size_t index) const {
-        return sectors_.bytes().subspan(index << log_sector_bits, log_sector);
-    }
-    [[nodiscard]] size_t find(uint64_t number) const {
-        for (size_t i = 0; i < used_; ++i) {
-            if (numbers_[i] == number) return i;
-        }
-        return none;
-    }
+    LoggedTables(Paged base, LogEntry<A> entry)
+        : base_(std::move(base)), entry_(std::move(entry)) {}
 
     // Of one that is `whole` what it was does not matter: with room for it nothing can fail.
-    Result<size_t> change(uint64_t number, bool whole) {
-        const size_t known = find(number);
-        if (known != none) return known;
-        if (used_ == capacity_) {
-            if (Status written = write_back(); !written) return written.error();
-        }
+    Result<size_t> change(uint64_t at, bool whole) {
+        const size_t known = entry_.find(at);
+        if (known < entry_.count()) return known;
+        if (Status room = reserve(1); !room) return room.error();
+        const size_t index = entry_.count();
         if (!whole) {
-            const Status got = storage().read(number << log_sector_bits, sector(used_));
+            const Status got = storage().read(at, entry_.sector(index));
             if (!got) return got.error();
         }
-        numbers_[used_] = number;
-        return used_++;
+        entry_.add(at);
+        return index;
     }
 
     // The changes that wait: data before them, the log, then their places. These are durable at the
     // latest before the next entry takes the place of this one.
     Status write_back() {
-        if (used_ == 0) return {};
+        if (entry_.count() == 0) return {};
         if (Status durable = barrier(); !durable) return durable;
-        const auto logged = [this](size_t i) {
-            return LoggedSector{numbers_[i] << log_sector_bits, sector(i)};
-        };
         pending_ = true;
-        Status put = writer_.put(storage(), used_, logged, storage().size());
+        Status put = writer_.put(storage(), entry_, storage().size());
         if (put) put = storage().flush();
         if (put) ++generation_;
-        for (size_t i = 0; put && i < used_; ++i) {
-            put = storage().write(numbers_[i] << log_sector_bits, sector(i));
-            if (put) base_.changed(numbers_[i] << log_sector_bits, sector(i));
+        for (size_t i = 0; put && i < entry_.count(); ++i) {
+            put = storage().write(entry_.at(i), entry_.sector(i));
+            if (put) base_.changed(entry_.at(i), entry_.sector(i));
         }
-        if (put) used_ = 0;
+        if (put) entry_.clear();
         return put;
     }
 
@@ -223,12 +206,8 @@ private:
     }
 
     Paged base_;
-    Buffer<A> sectors_;  ///< the changed ones
-    std::array<uint64_t, LogWriter::max_sectors> numbers_{};
-    size_t used_ = 0;
-    size_t capacity_ = 0;
+    LogEntry<A> entry_;  ///< the changes that wait
     FoundHeader header_{};
-    Log log_;
     LogWriter writer_;
     uint64_t generation_ = 0;
     bool started_ = false;

@@ -15,9 +15,8 @@ public:
 
     /// As Editor::open.
     static Result<Writer> open(S storage, OpenOptions options, A allocation, I ids) {
-        auto base = Base::open(std::move(storage), options, std::move(allocation), std::move(ids));
-        if (!base) return base.error();
-        return Writer(*std::move(base));
+        return Base::template open_as<Writer>(std::move(storage), options, std::move(allocation),
+                                              std::move(ids));
     }
 
     /// What is stored is overwritten in place; a block that is not there is made and linked at
@@ -100,7 +99,9 @@ public:
     }
 
 private:
-    explicit Writer(Base base) : Base(std::move(base)) {}
+    friend Result<Writer>;
+
+    using Base::Base;
 
     // The block at `at` reads as zeros without a place. One that does already stays as it is.
     Result<uint64_t> give_up(uint64_t at, uint64_t length, State state) {
