@@ -126,25 +126,14 @@ Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
     return {};
 }
 
-}  // namespace blocks_detail
-
-/// The areas of an image that is not fixed. Locators that are not inside the file are left out.
 template <Storage S>
-Result<Areas> load_areas(const S& storage, const Layout& layout) {
-    Areas out;
-    out.add(0, sizeof(Footer));
-    out.add(layout.header_at, sizeof(DynamicHeader));
-    out.add(layout.table_at, layout.table_bytes());
-    if (Status added = blocks_detail::add_batmap(storage, layout, out); !added) {
-        return added.error();
-    }
-    if (!layout.has_parent()) return out;
-    const auto header = load<DynamicHeader>(storage, layout.header_at);
-    if (!header) return header.error();
-    for (const ParentLocator& locator : header->parent_locators) {
-        if (locator.platform_code.value() == platform::none) continue;
-        const uint64_t at = locator.platform_data_offset.value();
-        const uint64_t length = locator.platform_data_length.value();
+Status add_locators(const S& storage, const Layout& layout, Areas& out) {
+    for (unsigned i = 0; i < locator_count; ++i) {
+        const auto locator = load_locator(storage, layout, i);
+        if (!locator) return locator.error();
+        if (locator->platform_code.value() == platform::none) continue;
+        const uint64_t at = locator->platform_data_offset.value();
+        const uint64_t length = locator->platform_data_length.value();
         if (length == 0) continue;
         if (!fits(at, length, layout.data_end)) {
             out.outside = true;
@@ -152,12 +141,27 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
         }
         // Room to grow, where a writer says so in bytes; some say it in sectors, and nobody has to
         // keep to it.
-        uint64_t room = locator.platform_data_space.value();
+        uint64_t room = locator->platform_data_space.value();
         if (room < length || room > max_locator_room || !fits(at, room, layout.data_end)) {
             room = length;
         }
         out.add_locator(at, length, room);
     }
+    return {};
+}
+
+}  // namespace blocks_detail
+
+/// The areas of an image that is not fixed. Locators that are not inside the file are left out.
+template <Storage S>
+Result<Areas> load_areas(const S& storage, const Layout& layout) {
+    Result<Areas> out(std::in_place);
+    out->add(0, sizeof(Footer));
+    out->add(layout.header_at, sizeof(DynamicHeader));
+    out->add(layout.table_at, layout.table_bytes());
+    Status added = blocks_detail::add_batmap(storage, layout, *out);
+    if (added && layout.has_parent()) added = blocks_detail::add_locators(storage, layout, *out);
+    if (!added) out = added.error();
     return out;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include <vdisk/core/endian.hpp>
@@ -89,6 +90,23 @@ struct DynamicHeader {
     std::array<byte, 256> reserved2;
 };
 static_assert(sizeof(DynamicHeader) == 1024 && alignof(DynamicHeader) == 1);
+
+/// The first fields of a DynamicHeader, all that an image without a parent needs: small machines
+/// have no 1024 bytes to spare.
+struct HeaderStart {
+    Cookie cookie;
+    be64 data_offset;
+    be64 table_offset;
+    be32 header_version;
+    be32 max_table_entries;
+    be32 block_size;
+    be32 checksum;
+    Guid parent_unique_id;
+    be32 parent_time_stamp;
+    be32 reserved;
+};
+static_assert(sizeof(HeaderStart) == offsetof(DynamicHeader, parent_unicode_name) &&
+              offsetof(HeaderStart, checksum) == offsetof(DynamicHeader, checksum));
 
 [[nodiscard]] inline uint32_t sum_of(Bytes bytes) {
     uint32_t sum = 0;

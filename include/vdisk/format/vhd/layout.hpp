@@ -139,8 +139,9 @@ inline Status check(const FoundFooter& source, uint64_t file_size, SizeRule rule
     return {};
 }
 
-/// Checks the header of a dynamic or differencing image and adds it to what its footer says.
-inline Status check(const DynamicHeader& h, Checksums checksums, Layout& out) {
+/// Checks the header of a dynamic or differencing image, whose checksum ought to be `sum`, and adds
+/// it to what its footer says.
+inline Status check(const HeaderStart& h, uint32_t sum, Checksums checksums, Layout& out) {
     const auto found = [&](const auto& field, uint64_t value) {
         return layout::found(h, field, value, out.header_at);
     };
@@ -148,7 +149,7 @@ inline Status check(const DynamicHeader& h, Checksums checksums, Layout& out) {
         return corrupt("vhd: no header where the footer says (cxsparse)",
                        {Error::none, out.header_at});
     }
-    if (h.checksum.value() != checksum(h)) {
+    if (h.checksum.value() != sum) {
         out.checksums_right = false;
         if (checksums == Checksums::required) {
             return corrupt("vhd: checksum of the header is wrong (ignoring checksums reads it)",
@@ -208,13 +209,39 @@ template <Storage S>
     return check(footer, storage.size(), rule, out);
 }
 
+// What the checksum of the header ought to be.
+template <Storage S>
+[[gnu::noinline]] Result<uint32_t> header_sum(const S& storage, const Layout& l) {
+    uint32_t sum = 0;
+    std::array<byte, is_hosted ? sizeof(DynamicHeader) : 128> piece;
+    for (uint64_t done = 0; done < sizeof(DynamicHeader); done += piece.size()) {
+        if (Status got = storage.read(l.header_at + done, piece); !got) return got.error();
+        if (done == 0) {
+            std::memset(piece.data() + offsetof(HeaderStart, checksum), 0, sizeof(be32));
+        }
+        sum += sum_of(piece);
+    }
+    return ~sum;
+}
+
 template <Storage S>
 [[gnu::noinline]] Status load_header(const S& storage, Checksums checksums, Layout& out) {
-    const auto header = load<DynamicHeader>(storage, out.header_at);
-    return header ? check(*header, checksums, out) : Status(header.error());
+    const auto sum = header_sum(storage, out);
+    if (!sum) return sum.error();
+    const auto header = load<HeaderStart>(storage, out.header_at);
+    return header ? check(*header, *sum, checksums, out) : Status(header.error());
 }
 
 }  // namespace layout
+
+inline constexpr unsigned locator_count = 8;
+
+/// One of the places where a path to the parent is stored.
+template <Storage S>
+Result<ParentLocator> load_locator(const S& storage, const Layout& layout, unsigned index) {
+    const uint64_t first = layout.header_at + offsetof(DynamicHeader, parent_locators);
+    return load<ParentLocator>(storage, first + index * sizeof(ParentLocator));
+}
 
 /// Reads and checks footer and header.
 template <Storage S>

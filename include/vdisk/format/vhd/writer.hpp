@@ -120,7 +120,7 @@ private:
 
     static const Layout& layout_of(const Base& base) { return base.layout(); }
 
-    Status check_blocks(A allocation) {
+    [[gnu::noinline]] Status check_blocks(A allocation) {
         const auto areas = load_areas(this->file(), layout());
         if (!areas) return areas.error();
         if (areas->outside) {
@@ -136,15 +136,23 @@ private:
     Status make_block(uint64_t at) {
         const auto block = append();
         if (!block) return block.error();
-        std::array<byte, sizeof(Footer)> footer;
-        if (Status read = storage().read(0, footer); !read) return read;
-        Status put = this->tables().put(*block + layout().stride(), footer, Stage::claim);
+        Status put = put_footer(*block + layout().stride());
         if (put && !layout().has_parent()) {
             put = set_bits(*block, 0, layout().block_size() >> sector_bits);
         }
         if (!put) return put;
         const auto sector = static_cast<uint32_t>(*block >> sector_bits);
         return this->tables().put_be32(this->entry_at(at), sector, Stage::link);
+    }
+
+    // A copy of that at the front.
+    Status put_footer(uint64_t to) {
+        std::array<byte, 64> piece;
+        for (uint64_t at = 0; at < sizeof(Footer); at += piece.size()) {
+            if (Status read = storage().read(at, piece); !read) return read;
+            if (Status put = this->tables().put(to + at, piece, Stage::claim); !put) return put;
+        }
+        return {};
     }
 
     // Where a new block begins. The file reaches to the end of the footer behind it.
