@@ -153,7 +153,7 @@ Status each_bitmap(const S& storage, const Layout& layout, Visit&& visit) {
 template <Storage S>
 Result<bool> is_all_dirty(const S& storage, const Bitmap& bitmap) {
     if (bitmap.table_entries > 4_MiB / 8) return false;
-    std::array<byte, 512> piece{};
+    std::array<byte, table_piece> piece{};
     for (uint64_t done = 0; done < bitmap.table_entries; done += piece.size() / 8) {
         uint64_t count = bitmap.table_entries - done;
         if (count > piece.size() / 8) count = piece.size() / 8;

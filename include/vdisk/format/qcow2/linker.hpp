@@ -90,12 +90,12 @@ protected:
         Lost lost;
         at = align_down(at, layout().cluster_bits);
         while (at < end && lost.has_room()) {
-            std::array<byte, 512> sector;
+            std::array<byte, table_piece> piece;
             size_t bytes = 0;
             const uint64_t first_at = slot_at(table->now, at);
             for (; at < end && lost.has_room(); at += cluster_size()) {
                 const uint64_t here = slot_at(table->now, at);
-                if (here >> 9 != first_at >> 9) break;
+                if (here >> table_piece_bits != first_at >> table_piece_bits) break;
                 const auto old = load_slot(here);
                 if (!old) return old.error();
                 if (!meaning(*old, at, here)) {
@@ -108,11 +108,11 @@ protected:
                     if (Status spare = check_no_tables(held); !spare) return spare.error();
                     lost.add(held);
                 }
-                store_be64(&sector[bytes], now.entry);
-                if (layout().extended_l2) store_be64(&sector[bytes + 8], now.bitmap);
+                store_be64(&piece[bytes], now.entry);
+                if (layout().extended_l2) store_be64(&piece[bytes + 8], now.bitmap);
                 bytes += slot_size();
             }
-            Status put = this->tables().put(first_at, Bytes(sector).first(bytes), Stage::link);
+            Status put = this->tables().put(first_at, Bytes(piece).first(bytes), Stage::link);
             if (!put) return put.error();
         }
         if (Status rooted = root(*table); !rooted) return rooted.error();
@@ -187,14 +187,14 @@ private:
         const auto run = allocate(1);
         if (!run) return run.error();
         move.now = run->first << layout().cluster_bits;
-        for (uint64_t done = 0; done < cluster_size(); done += 512) {
-            std::array<byte, 512> sector{};
+        for (uint64_t done = 0; done < cluster_size(); done += table_piece) {
+            std::array<byte, table_piece> piece{};
             if (old->at != 0) {
-                const auto entries = this->tables().entries(old->at + done, sector.size());
+                const auto entries = this->tables().entries(old->at + done, piece.size());
                 if (!entries) return entries.error();
-                std::memcpy(sector.data(), entries->data(), entries->size());
+                std::memcpy(piece.data(), entries->data(), entries->size());
             }
-            Status put = this->tables().put(move.now + done, sector, Stage::link);
+            Status put = this->tables().put(move.now + done, piece, Stage::link);
             if (!put) return put.error();
         }
         return move;

@@ -91,13 +91,14 @@ private:
         }
         if (Status grown = grow_to(area.first + used); !grown) return grown;
         const uint64_t at = area.first << layout_.cluster_bits;
-        const uint64_t per_sector = uint64_t{4096} >> order();
-        for (uint64_t n = 0; n < (area.count << layout_.cluster_bits) / 512; ++n) {
-            std::array<byte, 512> sector{};
-            for (uint64_t i = 0; i < per_sector && n * per_sector + i < used; ++i) {
-                store_refcount(sector.data(), i, order(), 1);
+        const uint64_t per_piece = uint64_t{table_piece * 8} >> order();
+        for (uint64_t n = 0; n < (area.count << layout_.cluster_bits) / table_piece; ++n) {
+            std::array<byte, table_piece> piece{};
+            for (uint64_t i = 0; i < per_piece && n * per_piece + i < used; ++i) {
+                store_refcount(piece.data(), i, order(), 1);
             }
-            if (Status put = tables_.put(at + n * 512, sector, Stage::claim); !put) return put;
+            Status put = tables_.put(at + n * piece.size(), piece, Stage::claim);
+            if (!put) return put;
         }
         return {};
     }
@@ -115,14 +116,14 @@ private:
     }
 
     Status copy_table(uint64_t table, uint64_t bytes) {
-        for (uint64_t done = 0; done < bytes; done += 512) {
-            std::array<byte, 512> sector{};
+        for (uint64_t done = 0; done < bytes; done += table_piece) {
+            std::array<byte, table_piece> piece{};
             if (done < layout_.refcount_table_bytes) {
-                const auto old = tables_.entries(layout_.refcount_table_at + done, 512);
+                const auto old = tables_.entries(layout_.refcount_table_at + done, piece.size());
                 if (!old) return old.error();
-                std::memcpy(sector.data(), old->data(), old->size());
+                std::memcpy(piece.data(), old->data(), old->size());
             }
-            if (Status put = tables_.put(table + done, sector, Stage::claim); !put) return put;
+            if (Status put = tables_.put(table + done, piece, Stage::claim); !put) return put;
         }
         return {};
     }

@@ -105,7 +105,7 @@ protected:
             if (*block == 0) {
                 return corrupt("qcow2: cluster in use without a refcount", {run.first});
             }
-            std::array<byte, 512> bytes;
+            std::array<byte, table_piece> bytes;
             const Piece piece = piece_of(*block, run);
             if (Status got = load(piece, bytes); !got) return got;
             for (uint64_t i = piece.index; i < piece.index + piece.count; ++i) {
@@ -138,7 +138,7 @@ protected:
                 at = align_down(at, block_bits()) + per_block();
                 continue;
             }
-            std::array<byte, 512> bytes;
+            std::array<byte, table_piece> bytes;
             const Piece piece = piece_of(*block, {at, end - at});
             if (Status got = load(piece, bytes); !got) return got.error();
             for (uint64_t i = 0; i < piece.count; ++i) {
@@ -191,11 +191,11 @@ private:
     [[nodiscard]] Piece piece_of(uint64_t block, Run run) const {
         const uint64_t index = run.first & (per_block() - 1);
         const uint64_t bit = index << order();
-        const uint64_t in_sector = 4096 - (bit & 4095);
+        const uint64_t in_piece = table_piece * 8 - (bit & (table_piece * 8 - 1));
         Piece piece;
         piece.at = block + (bit >> 3);
         piece.index = (bit & 7) >> order();
-        piece.count = in_sector >> order();
+        piece.count = in_piece >> order();
         if (piece.count > run.count) piece.count = run.count;
         piece.bytes = static_cast<size_t>((((piece.index + piece.count) << order()) + 7) >> 3);
         return piece;

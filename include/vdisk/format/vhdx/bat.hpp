@@ -107,7 +107,7 @@ Status each_entry(const T& tables, const Layout& layout, Visit&& visit) {
     const uint64_t count = layout.bat_entries();
     const uint64_t per_chunk = (uint64_t{1} << layout.chunk_bits()) + 1;
     for (uint64_t i = 0; i < count;) {
-        std::array<byte, 512> piece;
+        std::array<byte, table_piece> piece;
         const uint64_t wanted = (count - i) * 8 < piece.size() ? (count - i) * 8 : piece.size();
         const auto bytes = tables.entries(layout.bat_at + i * 8, wanted);
         if (!bytes) return bytes.error();

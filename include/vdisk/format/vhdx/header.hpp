@@ -15,8 +15,8 @@ namespace vdisk::vhdx {
 template <Storage S>
 Result<uint32_t> checksum(const S& storage, uint64_t at, uint64_t length) {
     uint32_t sum = 0;
-    for (uint64_t done = 0; done < length; done += 512) {
-        std::array<byte, 512> piece;
+    for (uint64_t done = 0; done < length; done += table_piece) {
+        std::array<byte, table_piece> piece;
         if (Status got = storage.read(at + done, piece); !got) return got.error();
         if (done == 0) std::memset(piece.data() + 4, 0, 4);
         sum = crc32c(piece, sum);
