@@ -70,8 +70,9 @@ public:
     Status replay(std::initializer_list<CutTally*> tallies) {
         CutReplay replay(log_, work_.options);
         return replay.run([&](const CutState& state) -> Status {
-            for (CutTally* tally : tallies) tally->add(state.hash);
-            return judge(state);
+            bool is_judged = false;
+            for (CutTally* tally : tallies) is_judged = tally->add(state.hash);
+            return is_judged ? judge(state) : Status{};
         });
     }
 

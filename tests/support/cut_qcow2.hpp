@@ -70,8 +70,7 @@ public:
     Status replay(CutTally& tally) {
         CutReplay replay(log_, work_.options);
         return replay.run([&](const CutState& state) -> Status {
-            tally.add(state.hash);
-            return judge(state);
+            return tally.add(state.hash) ? judge(state) : Status{};
         });
     }
 

@@ -248,7 +248,7 @@ Status cut_everywhere(const Operation& op, CutTally& tally, uint64_t forgotten =
     if (flushes != nullptr) forget(log, forgotten, *flushes);
     CutReplay replay(log, {.exhaustive = 8, .random = 64, .pairs = 10, .fine = 192_KiB});
     return replay.run([&](const CutState& state) -> Status {
-        tally.add(state.hash);
+        if (!tally.add(state.hash)) return {};
         const bool ended = state.events == log.events.size();
         return judge(op, OverFile(state.files[0], state.ids[0]), ended, state.hash % 8 == 0);
     });
