@@ -36,7 +36,7 @@ const bool registered = [] {
     const char* const path = std::getenv("VDISK_BENCH_IMAGE");
     if (path == nullptr) return false;
     const auto run = [path](benchmark::State& state) { read_file(state, path); };
-    benchmark::RegisterBenchmark("read_4k_file", run)->UseManualTime();
+    benchmark::RegisterBenchmark("read/qcow2/file/4k-strided", run);
     return true;
 }();
 

@@ -27,8 +27,8 @@ void lookup_random(benchmark::State& state) {
 }
 
 const bool registered = each_combination([]<class Disk, class S>() {
-    benchmark::RegisterBenchmark(name_of<Disk, S>("lookup").c_str(), lookup_random<Disk, S>)
-        ->UseManualTime();
+    benchmark::RegisterBenchmark(name_of<Disk, S>("lookup", "random").c_str(),
+                                 lookup_random<Disk, S>);
 });
 
 }  // namespace

@@ -28,8 +28,7 @@ void open_again(benchmark::State& state) {
 }
 
 const bool registered = each_combination([]<class Disk, class S>() {
-    benchmark::RegisterBenchmark(name_of<Disk, S>("open").c_str(), open_again<Disk, S>)
-        ->UseManualTime();
+    benchmark::RegisterBenchmark(name_of<Disk, S>("open", "again").c_str(), open_again<Disk, S>);
 });
 
 }  // namespace

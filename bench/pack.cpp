@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// Packing blocks of 64 KiB, per codec and level. The baseline is the library by itself: a state
-// made once and the bare call.
+// Packing and unpacking blocks of 64 KiB, per codec and level. The baseline is the library by
+// itself: a state made once and the bare call.
 #include <cmath>
 #include <memory>
 
@@ -101,22 +101,36 @@ const std::vector<byte>& disk() {
     return bytes;
 }
 
-// --- the libraries by themselves: pack(in, out) gives the bytes, 0 where they do not fit ---------
+// --- the libraries by themselves: bytes written, 0 for failure ---------
 
 struct BareZlib {
-    explicit BareZlib(int level) { deflateInit2(&stream, level, Z_DEFLATED, -12, 9, 0); }
+    explicit BareZlib(int level) {
+        deflateInit2(&stream, level, Z_DEFLATED, -12, 9, 0);
+        inflateInit2(&unpacker, -12);
+    }
     BareZlib(const BareZlib&) = delete;
     BareZlib& operator=(const BareZlib&) = delete;
-    ~BareZlib() { deflateEnd(&stream); }
+    ~BareZlib() {
+        deflateEnd(&stream);
+        inflateEnd(&unpacker);
+    }
     size_t pack(Bytes in, MutBytes out) {
         deflateReset(&stream);
+        aim(stream, in, out);
+        return deflate(&stream, Z_FINISH) == Z_STREAM_END ? stream.total_out : 0;
+    }
+    size_t unpack(Bytes in, MutBytes out) {
+        inflateReset(&unpacker);
+        aim(unpacker, in, out);
+        return inflate(&unpacker, Z_FINISH) == Z_STREAM_END ? unpacker.total_out : 0;
+    }
+    static void aim(z_stream& stream, Bytes in, MutBytes out) {
         stream.next_in = reinterpret_cast<Bytef*>(const_cast<byte*>(in.data()));
         stream.avail_in = static_cast<uInt>(in.size());
         stream.next_out = reinterpret_cast<Bytef*>(out.data());
         stream.avail_out = static_cast<uInt>(out.size());
-        return deflate(&stream, Z_FINISH) == Z_STREAM_END ? stream.total_out : 0;
     }
-    z_stream stream{};
+    z_stream stream{}, unpacker{};
 };
 
 #if __has_include(<libdeflate.h>) && !defined(VDISK_WITHOUT_LIBDEFLATE)
@@ -124,11 +138,20 @@ struct BareLibdeflate {
     explicit BareLibdeflate(int level) : state(libdeflate_alloc_compressor(level)) {}
     BareLibdeflate(const BareLibdeflate&) = delete;
     BareLibdeflate& operator=(const BareLibdeflate&) = delete;
-    ~BareLibdeflate() { libdeflate_free_compressor(state); }
+    ~BareLibdeflate() {
+        libdeflate_free_compressor(state);
+        libdeflate_free_decompressor(unpacker);
+    }
     size_t pack(Bytes in, MutBytes out) {
         return libdeflate_deflate_compress(state, in.data(), in.size(), out.data(), out.size());
     }
+    size_t unpack(Bytes in, MutBytes out) {
+        size_t got = 0;
+        libdeflate_deflate_decompress(unpacker, in.data(), in.size(), out.data(), out.size(), &got);
+        return got;
+    }
     libdeflate_compressor* state;
+    libdeflate_decompressor* unpacker = libdeflate_alloc_decompressor();
 };
 #endif
 
@@ -137,14 +160,23 @@ struct BareZstd {
     explicit BareZstd(int wanted) : level(wanted), state(ZSTD_createCCtx()) {}
     BareZstd(const BareZstd&) = delete;
     BareZstd& operator=(const BareZstd&) = delete;
-    ~BareZstd() { ZSTD_freeCCtx(state); }
+    ~BareZstd() {
+        ZSTD_freeCCtx(state);
+        ZSTD_freeDCtx(unpacker);
+    }
     size_t pack(Bytes in, MutBytes out) {
         const size_t size =
             ZSTD_compressCCtx(state, out.data(), out.size(), in.data(), in.size(), level);
         return ZSTD_isError(size) ? 0 : size;
     }
+    size_t unpack(Bytes in, MutBytes out) {
+        const size_t size =
+            ZSTD_decompressDCtx(unpacker, out.data(), out.size(), in.data(), in.size());
+        return ZSTD_isError(size) ? 0 : size;
+    }
     int level;
     ZSTD_CCtx* state;
+    ZSTD_DCtx* unpacker = ZSTD_createDCtx();
 };
 #endif
 
@@ -178,11 +210,39 @@ void pack(benchmark::State& state, Packing packing, int level) {
 }
 
 template <class C, class Bare>
+void unpack(benchmark::State& state, Packing packing, int level) {
+    C codec(level);
+    Bare bare(level);
+    std::vector<byte> room(block_size - 1), out(block_size);
+    std::vector<std::vector<byte>> packed;
+    for (size_t at = 0; at < disk().size(); at += block_size) {
+        const auto size = codec.pack(packing, Bytes(disk()).subspan(at, block_size), room);
+        if (size) packed.emplace_back(room.begin(), room.begin() + std::ptrdiff_t(*size));
+    }
+    for (const auto& stream : packed) {
+        if (bare.unpack(stream, out) != block_size) return state.SkipWithError("cannot unpack");
+    }
+    const auto each = [&](std::span<const uint64_t> batch, auto unpack_one) {
+        for (const uint64_t i : batch) benchmark::DoNotOptimize(unpack_one(Bytes(packed[i])));
+    };
+    compare(
+        state, random_reads(packed.size(), 1, 16),
+        [&](auto batch) {
+            each(batch, [&](Bytes in) { return bool(codec.unpack(packing, in, out)); });
+        },
+        [&](auto batch) { each(batch, [&](Bytes in) { return bare.unpack(in, out); }); });
+    state.counters["MB/s"] = static_cast<double>(block_size) * 1e3 / state.counters["ns"].value;
+}
+
+template <class C, class Bare>
 void add(const char* name, Packing packing, std::initializer_list<int> levels) {
     for (const int level : levels) {
-        const std::string full = std::string("pack_64k/") + name + "/" + std::to_string(level) +
-                                 (level == C::default_level ? "/default" : "");
-        benchmark::RegisterBenchmark(full.c_str(), pack<C, Bare>, packing, level)->UseManualTime();
+        const std::string how = std::string(name) + "/memory/64k-level-" + std::to_string(level);
+        benchmark::RegisterBenchmark(("pack/" + how).c_str(), pack<C, Bare>, packing, level);
+        if (level == C::default_level) {
+            benchmark::RegisterBenchmark(("unpack/" + how).c_str(), unpack<C, Bare>, packing,
+                                         level);
+        }
     }
 }
 

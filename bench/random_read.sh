@@ -20,7 +20,7 @@ theirs() { # ns per read
         awk -v n=$count '/^Run completed/ { print $4 / n * 1e9 }'
 }
 ours() {
-    VDISK_BENCH_IMAGE=$work/disk.qcow2 "$bench" --benchmark_filter='^read_4k_file' \
+    VDISK_BENCH_IMAGE=$work/disk.qcow2 "$bench" --benchmark_filter='^read/qcow2/file/' \
         --benchmark_min_time=0.3 --benchmark_format=json 2>/dev/null |
         awk -F '[:,]' '/"ns":/ { print $2 + 0 }'
 }

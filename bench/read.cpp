@@ -69,10 +69,10 @@ struct Task {
 
 constexpr Task tasks[] = {
     // 8 MiB per batch: more than the L2 cache holds, and gone from the L3 when it is its turn again
-    {"read_4k_random", 4096, [] { return random_reads(disk_size, 4096, 2048); }},
-    {"read_4k_hot", 4096, [] { return random_reads(256_KiB, 4096, 2048); }},
-    {"read_64k_sequential", 64_KiB, [] { return sequential_reads(64_KiB, 128); }},
-    {"read_1m_sequential", 1_MiB, [] { return sequential_reads(1_MiB, 8); }},
+    {"4k-random", 4096, [] { return random_reads(disk_size, 4096, 2048); }},
+    {"4k-hot", 4096, [] { return random_reads(256_KiB, 4096, 2048); }},
+    {"64k-sequential", 64_KiB, [] { return sequential_reads(64_KiB, 128); }},
+    {"1m-sequential", 1_MiB, [] { return sequential_reads(1_MiB, 8); }},
 };
 
 const bool registered = each_combination([]<class Disk, class S>() {
@@ -80,7 +80,7 @@ const bool registered = each_combination([]<class Disk, class S>() {
         const auto run = [&task](benchmark::State& state) {
             read_disk<Disk, S>(state, task.length, task.pattern());
         };
-        benchmark::RegisterBenchmark(name_of<Disk, S>(task.name).c_str(), run)->UseManualTime();
+        benchmark::RegisterBenchmark(name_of<Disk, S>("read", task.name).c_str(), run);
     }
 });
 

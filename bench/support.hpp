@@ -67,9 +67,10 @@ bool each_combination(F f) {
     return true;
 }
 
+/// "read/qcow2/mmap/4k-random"
 template <class Disk, class S>
-std::string name_of(const char* task) {
-    return std::string(task) + "/" + Disk::name + "/" + storage_name<S>;
+std::string name_of(const char* task, const char* how) {
+    return std::string(task) + "/" + Disk::name + "/" + storage_name<S> + "/" + how;
 }
 
 // --- the offsets
@@ -103,8 +104,16 @@ inline Pattern sequential_reads(uint64_t length, size_t batch) {
 // --- the clock
 // ------------------------------------------------------------------------------------
 
-/// Runs `measured(offsets)` and `baseline(offsets)` in turns. The time shown is the best of the
-/// measured code per offset, `base` the best of the baseline, and the label their ratio.
+/// Shows nanoseconds per operation of the measured code, of its baseline, and their ratio.
+inline void report(benchmark::State& state, double ns, double base_ns) {
+    state.counters["ns"] = ns;
+    state.counters["base_ns"] = base_ns;
+    char ratio[32];
+    std::snprintf(ratio, sizeof ratio, "x%.2f", ns / base_ns);
+    state.SetLabel(ratio);
+}
+
+/// Runs `measured(offsets)` and `baseline(offsets)` in turns, and reports the best time of both.
 template <class Measured, class Baseline>
 void compare(benchmark::State& state, const Pattern& pattern, Measured measured,
              Baseline baseline) {
@@ -118,17 +127,11 @@ void compare(benchmark::State& state, const Pattern& pattern, Measured measured,
     double best = std::numeric_limits<double>::max();
     double best_baseline = best;
     for (size_t turn = 0; auto _ : state) {
-        const double taken = seconds(measured, turn++);
-        best = std::min(best, taken);
+        best = std::min(best, seconds(measured, turn++));
         best_baseline = std::min(best_baseline, seconds(baseline, turn++));
-        state.SetIterationTime(taken);
     }
     const double to_ns = 1e9 / static_cast<double>(pattern.batch);
-    state.counters["ns"] = best * to_ns;
-    state.counters["base_ns"] = best_baseline * to_ns;
-    char ratio[32];
-    std::snprintf(ratio, sizeof ratio, "x%.2f", best / best_baseline);
-    state.SetLabel(ratio);
+    report(state, best * to_ns, best_baseline * to_ns);
 }
 
 }  // namespace bench
