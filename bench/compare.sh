@@ -3,7 +3,8 @@
 # and 7-Zip where they do the same, on the same data, in turns, ROUNDS times each (default 3); only
 # cases whose name contains WORD. Prints a line per case and program: the least and the median time
 # in ms, the peak memory in MiB (0 without GNU time), the MiB that a result takes. Writes
-# results/compare.tsv, .md and .svg beside this file (into $RESULTS if that names a folder).
+# results/compare.tsv, .md and .svg beside this file (into $RESULTS if that names a folder); $NOTE is
+# told there besides date and machine.
 #
 # The data is an ext4 file system of MiB MiB (default 512) made of this machine's own files, or
 # the raw image in $DISK. Everything lies in memory, so that no drive is measured: it takes up to
@@ -162,7 +163,7 @@ echo "exec \"$seven\" e -so -bd \"-t\$1\" \"\$2\" >out 2>/dev/null" >seven.sh
 printf '# %s\n' \
     "$(date -u +%Y-%m-%d); $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) \
 processors, Linux $(uname -r | cut -d . -f 1,2); $(qemu-img --version | sed -n '1s/ (.*//p')" \
-    "ext4 disk of $disk_mib MiB in memory, $rounds rounds in turns" >compare.tsv
+    "ext4 disk of $disk_mib MiB in memory, $rounds rounds in turns${NOTE:+; $NOTE}" >compare.tsv
 
 from 'qcow2 to raw' qcow2 plain 'nbdcopy 7-Zip:qcow'
 from 'qcow2, 4 KiB clusters, to raw' qcow2 small nbdcopy
