@@ -6,13 +6,13 @@
 
 using namespace vdisk;
 
-using Writer = Qcow2::Writer<Borrowed<fuzz::Bounded>, fuzz::Rationed, SystemCodecs>;
+using Writer = Qcow2::Writer<Borrowed<fuzz::Sheet>, fuzz::Rationed, SystemCodecs>;
 using Reader = Qcow2::Image<MemoryStorage, fuzz::Rationed, SystemCodecs>;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size < fuzz::step_bytes) return 0;
     const Bytes input = fuzz::bytes_of(data, size);
-    fuzz::Bounded file(std::vector<byte>(input.begin(), input.end()));
+    fuzz::Sheet& file = fuzz::paper(input.first(size - fuzz::step_bytes));
     {
         auto image = Writer::open(Borrowed(file), {.cache = fuzz::one_small_page});
         if (!image || image->size() == 0 || image->layout().has_data_file) return 0;

@@ -203,6 +203,27 @@ def vhdx_seeds():
     yield "log-lost-tail", image.finish()
 
 
+def extension_seeds():
+    """What follows a header, in an image whose clusters 1 and 2 are zeros."""
+    rows = (0, 0, b"dirty bit"), (0, 63, b"from the future"), (1, 1, b"lazy refcounts")
+    names = extension(0x6803F857, b"".join(struct.pack(">BB46s", *row) for row in rows))
+    end = extension(0, b"")
+    yield "names", names + end
+    yield "unknown", extension(0x12345678, b"unknown to all") + names + end
+    yield "backing-format", extension(0xE2792ACA, b"qcow2") + end + b"\0" * 5
+    yield "data-file", extension(0x44415441, b"data.raw") + end + b"\0"  # an odd length has one
+    entry = padded(struct.pack(">QIIBBHI", 0x2000, 1, 2, 1, 16, 7, 0) + b"bitmap0")
+    more = padded(struct.pack(">QIIBBHI", 0x2000, 4, 4, 1, 9, 3, 5) + b"extra" + b"two")
+    head = extension(0x23852875, struct.pack(">IIQQ", 2, 0, len(entry + more), 0x1000)) + end
+    yield "bitmaps", head.ljust(4096 - 112, b"\0") + entry + more
+
+
+def storages_seeds():
+    for kind, seeds in enumerate((qcow2_seeds, vhd_seeds, vhdx_seeds)):
+        for name, data in seeds():
+            yield f"{('qcow2', 'vhd', 'vhdx')[kind]}-{name}", data + bytes([kind])
+
+
 def probe_seeds():
     """The first byte of a name, modulo 8, is the page of the input where that file begins."""
     def chain(*files):
@@ -247,11 +268,14 @@ def text_seeds():
 
 
 def main(out):
-    for target, seeds in (("qcow2", qcow2_seeds), ("qcow2_write", qcow2_seeds), ("qcow", qcow_seeds),
-                          ("vhd", vhd_seeds), ("vhd_write", lambda: with_steps(vhd_seeds)),
-                          ("vhdx", vhdx_seeds), ("vhdx_repair", vhdx_seeds),
-                          ("vhdx_write", lambda: with_steps(vhdx_seeds)),
-                          ("probe", probe_seeds), ("text", text_seeds)):
+    targets = {"qcow": qcow_seeds, "qcow2": qcow2_seeds, "vhd": vhd_seeds, "vhdx": vhdx_seeds}
+    for name in list(targets):
+        targets[name + "_write"] = lambda seeds=targets[name]: with_steps(seeds)
+        if name != "qcow":
+            targets[name + "_repair"] = targets[name]
+    targets.update(vhdx_log=lambda: (s for s in vhdx_seeds() if "log" in s[0]), probe=probe_seeds,
+                   text=text_seeds, storages=storages_seeds, qcow2_extensions=extension_seeds)
+    for target, seeds in targets.items():
         folder = Path(out) / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds():

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -18,20 +16,10 @@
 #include <vdisk/io/read.hpp>
 #include <vdisk/storage/memory.hpp>
 
+#include "mutate.hpp"
+#include "require.hpp"
+
 namespace fuzz {
-
-using namespace vdisk;
-
-/// Ends the program if a promise is broken; the fuzzer keeps the input.
-inline void require(bool promise, const char* what) {
-    if (promise) return;
-    std::fprintf(stderr, "broken: %s\n", what);
-    std::abort();
-}
-
-inline Bytes bytes_of(const uint8_t* data, size_t size) {
-    return std::as_bytes(std::span(data, size));
-}
 
 /// The memory of all images of one run.
 inline Budget ration{.ceiling = 4_MiB};
@@ -71,16 +59,18 @@ Status keep(std::vector<std::string>& texts, const S& storage, Text text) {
     return {};
 }
 
-/// One input, opened both ways.
-template <class Format>
+/// One image, opened in two storages.
+template <class Format, Storage L = MemoryStorage, Storage R = FileLike>
 struct Both {
-    Result<typename Format::template Image<MemoryStorage, Rationed, SystemCodecs>> memory;
-    Result<typename Format::template Image<FileLike, Rationed, SystemCodecs>> file;
+    Result<typename Format::template Image<L, Rationed, SystemCodecs>> memory;
+    Result<typename Format::template Image<R, Rationed, SystemCodecs>> file;
 
     Both(Bytes input, Purpose purpose) : Both(input, options(purpose)) {}
     Both(Bytes input, const OpenOptions& with)
-        : memory(Format::open(MemoryStorage(input), with, Rationed{}, SystemCodecs{})),
-          file(Format::open(FileLike{MemoryStorage(input)}, with, Rationed{}, SystemCodecs{})) {}
+        : Both(MemoryStorage(input), FileLike{MemoryStorage(input)}, with) {}
+    Both(L left, R right, const OpenOptions& with)
+        : memory(Format::open(std::move(left), with, Rationed{}, SystemCodecs{})),
+          file(Format::open(std::move(right), with, Rationed{}, SystemCodecs{})) {}
 
     explicit operator bool() const { return agree(memory, file); }
 
@@ -105,12 +95,13 @@ public:
         const uint64_t last = size_ - std::min(size_, window);
         if (size_ > 0) static_cast<void>(lookup(0, size_));
         for (const uint64_t start : {uint64_t{0}, size_ / 2, last}) step_from(start);
-        compare_bytes(0, 64_KiB);
-        compare_bytes(size_ - std::min(size_, 64_KiB), 64_KiB);
+        compare_bytes(0, most);
+        compare_bytes(size_ - std::min(size_, most), most);
     }
 
 private:
     static constexpr uint64_t window = 1_MiB;  ///< of most lookups: every cluster in it is visited
+    static constexpr uint64_t most = 8_KiB;    ///< of bytes that are compared at once
     static constexpr unsigned steps = 32;
 
     void step_from(uint64_t at) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 // Fuzz target: sizes as people write them, and strings on their way into JSON.
+#include <string>
+
 #include <vdisk/text/json.hpp>
 #include <vdisk/text/size.hpp>
 
-#include "support.hpp"
+#include "require.hpp"
 
 using namespace vdisk;
 

@@ -8,14 +8,14 @@
 
 using namespace vdisk;
 
-using File = Borrowed<fuzz::Bounded>;
+using File = Borrowed<fuzz::Sheet>;
 using Writer = Vhd::Writer<File, fuzz::Rationed, SystemCodecs>;
 using Reader = Vhd::Image<MemoryStorage, fuzz::Rationed, SystemCodecs>;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size < fuzz::step_bytes) return 0;
     const Bytes input = fuzz::bytes_of(data, size);
-    fuzz::Bounded file(fuzz::sealed(input.first(size - fuzz::step_bytes)));
+    fuzz::Sheet& file = fuzz::paper(fuzz::sealed(input.first(size - fuzz::step_bytes)));
     File storage(file);
     static_cast<void>(vhd::recover(storage, fuzz::Rationed{}));
     bool flushed = false;

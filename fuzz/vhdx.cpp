@@ -24,10 +24,9 @@ void explore(Bytes input) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    std::vector<byte> file = fuzz::unfold(fuzz::bytes_of(data, size));
+    const Bytes file = fuzz::vhdx_file(fuzz::bytes_of(data, size), fuzz::Use::read).bytes();
     fuzz::agree(Vhdx::detect(MemoryStorage(file)),
                 Vhdx::detect(fuzz::FileLike{MemoryStorage(file)}));
-    fuzz::seal_all(file);
     explore(file);
     return 0;
 }

@@ -12,7 +12,7 @@ using namespace vdisk;
 
 namespace {
 
-void require_sound(fuzz::Bounded& file, const char* what) {
+void require_sound(fuzz::Sheet& file, const char* what) {
     const auto report = vhdx::check_image(file, fuzz::Rationed{});
     fuzz::require(report && report->is_clean(), what);
 }
@@ -20,9 +20,7 @@ void require_sound(fuzz::Bounded& file, const char* what) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    std::vector<byte> bytes = fuzz::unfold(fuzz::bytes_of(data, size));
-    fuzz::seal_all(bytes);
-    fuzz::Bounded file(std::move(bytes));
+    fuzz::Sheet& file = fuzz::vhdx_file(fuzz::bytes_of(data, size), fuzz::Use::change);
     const auto report = vhdx::repair(file, Repair::all, fuzz::Rationed{}, SeededIds(1));
     if (!report || !report->after.is_clean()) return 0;
     require_sound(file, "a repaired image is not sound");

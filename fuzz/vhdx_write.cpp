@@ -8,16 +8,13 @@
 
 using namespace vdisk;
 
-using File = Borrowed<fuzz::Bounded>;
+using File = Borrowed<fuzz::Sheet>;
 using Writer = vhdx::Writer<File, fuzz::Rationed, SeededIds>;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size < fuzz::step_bytes) return 0;
     const Bytes input = fuzz::bytes_of(data, size);
-    std::vector<byte> bytes = fuzz::unfold(input.first(size - fuzz::step_bytes));
-    fuzz::seal_all(bytes);
-    fuzz::Bounded file(std::move(bytes));
-    File storage(file);
+    File storage(fuzz::vhdx_file(input.first(size - fuzz::step_bytes), fuzz::Use::change));
     static_cast<void>(vhdx::replay(storage, fuzz::Rationed{}, SeededIds(1)));
     const auto before = vhdx::check_image(storage, fuzz::Rationed{});
     bool closed = false;

@@ -5,20 +5,11 @@
 
 #include <vdisk/io/zero.hpp>
 #include <vdisk/storage/borrowed.hpp>
-#include <vdisk/storage/growable.hpp>
 
+#include "sheet.hpp"
 #include "support.hpp"
 
 namespace fuzz {
-
-/// A file that does not grow without end.
-struct Bounded : GrowableMemory {
-    using GrowableMemory::GrowableMemory;
-    Status resize(uint64_t size) {
-        if (size > 16_MiB) return fail(Errc::no_space, "fuzz: the file is full");
-        return GrowableMemory::resize(size);
-    }
-};
 
 struct Step {
     uint8_t what;
