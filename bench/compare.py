@@ -28,9 +28,9 @@ def ratio(programs, peer):
 
 
 def table(about, cases):
-    lines = [". ".join(about) + ".", "", "Median ms, ratio to vdisk's median in brackets (below 1:",
-             "vdisk is faster), peak memory of vdisk and qemu-img in MiB, size of the result beside",
-             "qemu-img's.", "",
+    lines = [". ".join(about) + ".", "",
+             "Median ms; in brackets vdisk's as a share of it (below 1: vdisk is faster); peak memory",
+             "of vdisk and qemu-img in MiB; size of the result beside qemu-img's.", "",
              "| case | vdisk | " + " | ".join(PEERS) + " | memory | size |", "|---" * 7 + "|"]
     for case, programs in cases.items():
         ours, theirs = programs["vdisk"], programs["qemu-img"]
@@ -52,7 +52,7 @@ def plot(about, cases):
     bars = [(case, peer, ratio(programs, peer)) for case, programs in cases.items()
             for peer in PEERS if peer in programs]
     left, unit, row, top, widest = 230, 300, 15, 44, 1.5  # the bar of 1 has `unit` pixels
-    height, width = top + row * len(bars) + 30, left + int(unit * widest) + 60
+    height, width = top + row * len(bars) + 16 + 14 * len(about), left + int(unit * widest) + 60
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
            'font-family="sans-serif" font-size="11">',
            f'<rect width="{width}" height="{height}" fill="white"/>',
@@ -76,10 +76,11 @@ def plot(about, cases):
     for value in (0, 0.5, 1):
         at = left + unit * value
         out.append(f'<line x1="{at}" y1="{top - 6}" x2="{at}" y2="{bottom}" stroke="#888" '
-                   f'stroke-dasharray="{"" if value == 1 else "2 3"}"/>'
+                   f'stroke-dasharray="{"none" if value == 1 else "2 3"}"/>'
                    f'<text x="{at}" y="{top - 10}" text-anchor="middle">{value:g}</text>')
-    out.append(f'<text x="8" y="{bottom + 20}" fill="#555">{escape("; ".join(about))}</text></svg>')
-    return "\n".join(out) + "\n"
+    for i, line in enumerate(about):
+        out.append(f'<text x="8" y="{bottom + 20 + 14 * i}" fill="#555">{escape(line)}</text>')
+    return "\n".join(out) + "\n</svg>\n"
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ timed() { # COMMAND...: "milliseconds KiB"
     if [ -x /usr/bin/time ]; then set -- /usr/bin/time -f %M -o memory "$@"; fi
     "$@" >/dev/null
     end=$(date +%s%N)
-    echo "$(((end - start) / 1000)) $(tail -n 1 memory)" | awk '{ printf "%.2f %s\n", $1 / 1000, $2 }'
+    awk -v us=$(((end - start) / 1000)) 'END { printf "%.2f %s\n", us / 1000, $1 }' memory
 }
 
 # turns NAME FORMAT: runs what the input lists, a program and its command per line, in turns. Each
