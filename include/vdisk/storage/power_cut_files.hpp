@@ -167,7 +167,7 @@ private:
     static bool copy_unit(const std::vector<std::vector<byte>>& from,
                           std::vector<std::vector<byte>>& to, uint32_t f, uint64_t u) {
         const size_t at = static_cast<size_t>(u * unit);
-        const size_t end = std::min<size_t>({at + unit, from[f].size(), to[f].size()});
+        const size_t end = std::min({at + size_t{unit}, from[f].size(), to[f].size()});
         if (at >= end) return false;
         std::memcpy(&to[f][at], &from[f][at], end - at);
         return true;
