@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Which footer serves, and which of the sizes in it counts.
-#include "support/vhd_damage.hpp"
+#include "hostile/vhd_damage.hpp"
 
 namespace vdisk::test {
 

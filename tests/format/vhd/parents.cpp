@@ -2,7 +2,7 @@
 // The names that an image has for its parent, and names that are none.
 #include <vdisk/format/vhd/paths.hpp>
 
-#include "support/vhd_damage.hpp"
+#include "hostile/vhd_damage.hpp"
 
 namespace vdisk::test {
 

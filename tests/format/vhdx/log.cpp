@@ -2,7 +2,7 @@
 // Which header counts, which log entries count, and that reading over a log shows what replaying it
 // would leave.
 #include "support/bytes.hpp"
-#include "support/vhdx_damage.hpp"
+#include "hostile/vhdx_damage.hpp"
 
 namespace vdisk::test {
 

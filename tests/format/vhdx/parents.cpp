@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // The parent locator: names, links, and items that are none.
-#include "support/vhdx_damage.hpp"
+#include "hostile/vhdx_damage.hpp"
 
 namespace vdisk::test {
 

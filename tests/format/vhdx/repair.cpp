@@ -4,7 +4,7 @@
 
 #include "catch.hpp"
 #include "support/cut_vhdx.hpp"
-#include "support/vhdx_damage.hpp"
+#include "hostile/vhdx_damage.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;

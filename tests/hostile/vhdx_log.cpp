@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "support/bytes.hpp"
-#include "support/vhdx_damage.hpp"
+#include "hostile/vhdx_damage.hpp"
 
 namespace vdisk::test {
 

@@ -2,7 +2,7 @@
 // Block allocation tables and bitmaps that lie; what is read but not written.
 #include <vdisk/format/vhd/recover.hpp>
 
-#include "support/vhd_damage.hpp"
+#include "hostile/vhd_damage.hpp"
 
 namespace vdisk::test {
 

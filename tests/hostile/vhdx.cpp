@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Every field of headers, region table, metadata and BAT at its edges, and beyond.
-#include "support/vhdx_damage.hpp"
+#include "hostile/vhdx_damage.hpp"
 
 namespace vdisk::test {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Every field of footer and header at its edges, and beyond.
-#include "support/vhd_damage.hpp"
+#include "hostile/vhd_damage.hpp"
 
 namespace vdisk::test {
 
