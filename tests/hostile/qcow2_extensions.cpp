@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Header extensions and the texts in them; files that end early.
-#include "support/verdict.hpp"
+#include "hostile/run.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -43,19 +43,20 @@ TEST_CASE("qcow2: extensions that lie", "[qcow2][extensions][hostile]") {
                                     qcow2::extension::feature_names, qcow2::extension::bitmaps,
                                     qcow2::extension::encryption, qcow2::extension::data_file}) {
             const Built built = build(with({{type, "raw"}, {type, "raw"}}));
-            check_refusal(judge<Qcow2>(built.file), Errc::corrupt,
+            check_refusal(examine<Qcow2>(built.file), Errc::corrupt,
                           "qcow2: header extension occurs twice");
         }
     }
     SECTION("a backing format of 15 and 16 letters") {
-        CHECK(rule(judge<Qcow2>(build(with({{backing_format, std::string(15, 'f')}})).file)) == "");
-        check_refusal(judge<Qcow2>(build(with({{backing_format, std::string(16, 'f')}})).file),
+        CHECK(rule(examine<Qcow2>(build(with({{backing_format, std::string(15, 'f')}})).file)) ==
+              "");
+        check_refusal(examine<Qcow2>(build(with({{backing_format, std::string(16, 'f')}})).file),
                       Errc::corrupt, "qcow2: name of the backing format is too long");
     }
     SECTION("a data file name of 1024 letters") {
         Qcow2Spec spec = with({{qcow2::extension::data_file, std::string(1024, 'f')}});
         spec.cluster_bits = 12;
-        check_refusal(judge<Qcow2>(build(spec).file), Errc::corrupt,
+        check_refusal(examine<Qcow2>(build(spec).file), Errc::corrupt,
                       "qcow2: name of the data file is too long");
     }
     SECTION("lengths") {
@@ -65,11 +66,11 @@ TEST_CASE("qcow2: extensions that lie", "[qcow2][extensions][hostile]") {
         for (const uint64_t length :
              {~uint64_t{0}, ~uint64_t{7}, uint64_t{0x7FFFFFFF}, name_at - at - 8 + 1}) {
             set_be32(built.file, at + 4, length);
-            check_refusal(judge<Qcow2>(built.file), Errc::corrupt, too_large);
+            check_refusal(examine<Qcow2>(built.file), Errc::corrupt, too_large);
         }
         // Up to the backing name: no end marker is needed.
         set_be32(built.file, at + 4, name_at - at - 8);
-        CHECK(rule(judge<Qcow2>(built.file)) == "");
+        CHECK(rule(examine<Qcow2>(built.file)) == "");
     }
 }
 
@@ -103,10 +104,10 @@ TEST_CASE("qcow2: a file may end inside its last cluster", "[qcow2][eof]") {
         File wanted = built.guest.bytes;
         std::fill(wanted.begin() + static_cast<ptrdiff_t>(9 * 4096 + kept),
                   wanted.begin() + 10 * 4096, byte{0});
-        CHECK(judge<Qcow2>(file).bytes == wanted);
+        CHECK(examine<Qcow2>(file).bytes == wanted);
     }
     file.resize(last);
-    check_refusal(judge<Qcow2>(file), Errc::corrupt,
+    check_refusal(examine<Qcow2>(file), Errc::corrupt,
                   "qcow2: cluster lies past the end of the file");
 }
 
@@ -118,14 +119,14 @@ TEST_CASE("qcow2: a file may end inside an L2 table", "[qcow2][eof]") {
         CAPTURE(kept);
         File file = built.file;
         file.resize(table + kept);
-        CHECK(judge<Qcow2>(file).bytes == File(64_KiB));
+        CHECK(examine<Qcow2>(file).bytes == File(64_KiB));
     }
 }
 
 TEST_CASE("qcow2: a size that is not of sectors is cut to one", "[qcow2]") {
     Built built = build(Qcow2Spec{.size = 64_KiB, .cluster_bits = 12, .clusters = {{0}, {15}}});
     set_be64(built.file, 24, 64_KiB - 1);
-    const Verdict verdict = judge<Qcow2>(built.file);
+    const Verdict verdict = examine<Qcow2>(built.file);
     built.guest.bytes.resize(64_KiB - 512);
     CHECK(verdict.bytes == built.guest.bytes);
 }

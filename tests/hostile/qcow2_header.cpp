@@ -2,7 +2,7 @@
 // Every field of the qcow2 header at its edges, and beyond.
 #include <functional>
 
-#include "support/verdict.hpp"
+#include "hostile/run.hpp"
 
 namespace vdisk::test {
 
@@ -42,14 +42,10 @@ auto both(auto first, auto second) {
 
 void run(uint32_t version, const std::vector<Case>& cases) {
     for (const Case& c : cases) {
-        DYNAMIC_SECTION("version " << version << ", " << c.name) {
-            File file = good(version).file;
-            c.damage(file);
-            const Verdict verdict = judge<Qcow2>(file);
-            CHECK(rule(verdict) == c.what);
-            if (*c.what != '\0') CHECK((verdict.error && verdict.error->code == c.code));
-            else CHECK(!verdict.error);
-        }
+        INFO("version " << version << ", " << c.name);
+        File file = good(version).file;
+        c.damage(file);
+        check_verdict(examine<Qcow2>(file), c.code, c.what);
     }
 }
 
@@ -75,7 +71,7 @@ constexpr const char* wrong_packing = "qcow2: compression type contradicts its f
 
 TEST_CASE("qcow2: a good image is good", "[qcow2][header]") {
     for (const uint32_t version : {2u, 3u}) {
-        const Verdict verdict = judge<Qcow2>(good(version).file);
+        const Verdict verdict = examine<Qcow2>(good(version).file);
         CHECK(rule(verdict).empty());
         CHECK(verdict.bytes == good(version).guest.bytes);
     }
@@ -188,14 +184,14 @@ TEST_CASE("qcow2: fields of version 3", "[qcow2][header]") {
 TEST_CASE("qcow2: version 2 has no fields after its 72 bytes", "[qcow2][header]") {
     File file = good(2).file;
     for (size_t at = 80; at != 112; ++at) file[at] = byte{0xFF};  // 72: the end marker
-    CHECK(judge<Qcow2>(file).bytes == good(2).guest.bytes);
+    CHECK(examine<Qcow2>(file).bytes == good(2).guest.bytes);
 }
 
 TEST_CASE("qcow2: a file that ends inside the header", "[qcow2][header]") {
     const File& whole = good(3).file;
     for (size_t size = 0; size != 112; ++size) {
         const File file(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
-        const Verdict verdict = judge<Qcow2>(file);
+        const Verdict verdict = examine<Qcow2>(file);
         CAPTURE(size);
         if (size < 4) check_refusal(verdict, corrupt, "qcow2: no qcow2 magic");
         else if (size < 8) check_refusal(verdict, unsupported, "qcow2: version is neither 2 nor 3");
@@ -208,7 +204,7 @@ TEST_CASE("qcow2: a file that ends inside the header", "[qcow2][header]") {
 TEST_CASE("qcow2: an error says what stands where", "[qcow2][header]") {
     File file = good(3).file;
     set_be32(file, 20, 22);
-    const Verdict verdict = judge<Qcow2>(file);
+    const Verdict verdict = examine<Qcow2>(file);
     REQUIRE(verdict.error);
     CHECK(verdict.error->value == 22);
     CHECK(verdict.error->at == 20);

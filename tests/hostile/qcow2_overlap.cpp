@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Nothing may lie in the tables that are always there, in any of their clusters.
-#include "support/verdict.hpp"
+#include "hostile/run.hpp"
 
 namespace vdisk::test {
 
@@ -24,17 +24,17 @@ Built two_of_each() {
 
 TEST_CASE("qcow2: no cluster lies in any part of a table", "[qcow2][hostile]") {
     Built image = two_of_each();
-    CHECK(judge<Qcow2>(image.file).bytes == image.guest.bytes);
+    CHECK(examine<Qcow2>(image.file).bytes == image.guest.bytes);
     for (const uint64_t table : {image.l1_at, image.refcount_table_at}) {
         for (const uint64_t host : {table, table + cluster}) {
             CAPTURE(image.l1_at, host);
             File file = image.file;
             set_be64(file, image.entry_at.at(1), host | copied);
-            check_refusal(judge<Qcow2>(file), Errc::corrupt,
+            check_refusal(examine<Qcow2>(file), Errc::corrupt,
                           "qcow2: cluster overlaps the header, L1 or refcount table");
             file = image.file;
             set_be64(file, image.l1_at, host | copied);
-            check_refusal(judge<Qcow2>(file), Errc::corrupt,
+            check_refusal(examine<Qcow2>(file), Errc::corrupt,
                           "qcow2: L2 table overlaps the header, L1 or refcount table");
         }
     }
@@ -42,7 +42,7 @@ TEST_CASE("qcow2: no cluster lies in any part of a table", "[qcow2][hostile]") {
     image.file.resize(image.file.size() + cluster, byte{7});
     for (const uint64_t at : {image.l1_at, image.refcount_table_at}) {
         set_be64(image.file, image.entry_at.at(1), at + 2 * cluster);
-        CHECK(rule(judge<Qcow2>(image.file)) == "");
+        CHECK(rule(examine<Qcow2>(image.file)) == "");
     }
 }
 
@@ -54,14 +54,14 @@ TEST_CASE("qcow2: no refcount table in any part of the L1 table", "[qcow2][hosti
             Built image = two_of_each();
             set_be64(image.file, 48, image.l1_at + in * cluster);
             set_be32(image.file, 56, clusters);
-            check_refusal(judge<Qcow2>(image.file), Errc::corrupt, what);
+            check_refusal(examine<Qcow2>(image.file), Errc::corrupt, what);
         }
     }
     Built image = two_of_each();
     set_be64(image.file, 48, image.l1_at - cluster);  // its old place: one cluster is free
-    check_refusal(judge<Qcow2>(image.file), Errc::corrupt, what);
+    check_refusal(examine<Qcow2>(image.file), Errc::corrupt, what);
     set_be32(image.file, 56, 1);
-    CHECK(rule(judge<Qcow2>(image.file)) == "");
+    CHECK(rule(examine<Qcow2>(image.file)) == "");
 }
 
 TEST_CASE("qcow2: the sector count of a stream ends below the copied bit",
@@ -84,7 +84,7 @@ TEST_CASE("qcow2: the sector count of a stream ends below the copied bit",
         CHECK(stored() == sectors * 512 - at % 512);
         set_be64(image.file, entry_at, entry | copied);
         CHECK(stored() == sectors * 512 - at % 512);
-        CHECK(judge<Qcow2>(image.file).bytes == image.guest.bytes);
+        CHECK(examine<Qcow2>(image.file).bytes == image.guest.bytes);
     }
 }
 
