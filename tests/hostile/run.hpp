@@ -35,6 +35,7 @@ inline constexpr std::string_view rules_of_writers[] = {
 inline constexpr std::string_view not_checked[] = {
     "codec: deflate stream is damaged",
     "qcow2: zero flag in a version 2 image",
+    "qcow2: cluster overlaps the header, L1 or refcount table",
 };
 /// What no repair can know.
 inline constexpr std::string_view not_repaired[] = {

@@ -2,7 +2,7 @@
 // Internal snapshots: reading them by id and name, and tables that lie.
 #include <vdisk/codec/none.hpp>
 
-#include "support/verdict.hpp"
+#include "hostile/run.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -24,8 +24,7 @@ Qcow2Spec with_snapshots(uint32_t version = 3, uint32_t extra = 24) {
 }
 
 Verdict show(const File& file, std::string_view wanted) {
-    return judge<Qcow2>(file, Purpose::data,
-                        [&](auto& image) { return image.select_snapshot(wanted); });
+    return examine<Qcow2>(file, {}, [&](auto& image) { return image.select_snapshot(wanted); });
 }
 
 }  // namespace
@@ -41,7 +40,7 @@ TEST_CASE("qcow2: snapshots are found by id, then by name", "[qcow2][snapshot]")
                                          {3u, 8u}}) {
         CAPTURE(version, extra);
         const Built image = build(with_snapshots(version, extra));
-        CHECK(judge<Qcow2>(image.file).bytes == image.guest.bytes);
+        CHECK(examine<Qcow2>(image.file).bytes == image.guest.bytes);
         CHECK(show(image.file, "1").bytes == image.snapshots[0].bytes);
         CHECK(show(image.file, "2").bytes == image.snapshots[1].bytes);
         CHECK(show(image.file, "30").bytes == image.snapshots[2].bytes);
