@@ -24,7 +24,9 @@ Qcow2Spec with_snapshots(uint32_t version = 3, uint32_t extra = 24) {
 }
 
 Verdict show(const File& file, std::string_view wanted) {
-    return examine<Qcow2>(file, {}, [&](auto& image) { return image.select_snapshot(wanted); });
+    if (!wanted.empty()) return examine<Qcow2>(file, {}, wanted);
+    return judge<Qcow2>(file, Purpose::data,
+                        [&](auto& image) { return image.select_snapshot(wanted); });
 }
 
 }  // namespace

@@ -146,21 +146,21 @@ TEST_CASE("vhd: the size rules", "[vhd][size]") {
 TEST_CASE("vhd: a geometry that says more", "[vhd][size]") {
     const OpenOptions options = {.size_rule = SizeRule::geometry};
     const BuiltVhd small = build(VhdSpec{.size = 64_KiB, .geometry = {2, 2, 33}});
-    check_refusal(judged(small.file, options), Errc::corrupt,
+    check_refusal(judge<Vhd>(small.file, options), Errc::corrupt,
                   "vhd: block allocation table is too small for the disk");
     const BuiltVhd spare =
         build(VhdSpec{.size = 64_KiB, .blocks = {{15}}, .more_entries = 1, .geometry = {2, 2, 33}});
     File wanted = spare.guest.bytes;
     wanted.resize(66_KiB);
-    CHECK(judged(spare.file, options).bytes == wanted);
+    CHECK(judge<Vhd>(spare.file, options).bytes == wanted);
     CHECK(writer_says(spare.file, options) == "vhd: a size by geometry is only read");
     CHECK(writer_says(spare.file) == "");
 
     VhdSpec spec{.type = 2, .size = 64_KiB, .geometry = {2, 2, 33}};
-    check_refusal(judged(build(spec).file, options), Errc::corrupt,
+    check_refusal(judge<Vhd>(build(spec).file, options), Errc::corrupt,
                   "vhd: the file is shorter than the fixed disk in it");
     spec.geometry = {0, 0, 0};
-    CHECK(judged(build(spec).file, options).bytes.empty());
+    CHECK(judge<Vhd>(build(spec).file, options).bytes.empty());
     CHECK(judged(build(spec).file).bytes.size() == 64_KiB);
 }
 

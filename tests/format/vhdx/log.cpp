@@ -66,7 +66,7 @@ void check_replayed(const File& file, const std::vector<VhdxEntry>& entries) {
     File replayed = file;
     for (const VhdxEntry& entry : entries) apply(replayed, entry);
     name_log(replayed, 0);
-    CHECK(judged(file).agrees(judged(replayed)));
+    CHECK(judge<Vhdx>(file).agrees(judge<Vhdx>(replayed)));
 
     const Image image = value_of(Image::open(MemoryStorage(file)));
     REQUIRE(image.storage().size() == replayed.size());

@@ -27,6 +27,7 @@ Status reseal(S& storage, A allocation) {
         if (!image) return image.error();
         if (Status inside = refuse_outside(*image); !inside) return inside;
         const auto map = map_blocks(image->tables, image->layout, image->areas, allocation);
+        if (!map && map.error().code != Errc::corrupt) return map.error();
         if (!map) {
             return corrupt("vhd: a checksum is wrong, and so are blocks: neither can be trusted");
         }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSL-1.0
+// Every request for memory fails once.
+#pragma once
+
+#include <iostream>
+
+#include <vdisk/allocation/failing.hpp>
+#include <vdisk/allocation/heap.hpp>
+
+#include "catch.hpp"
+
+namespace vdisk::test {
+
+using Failing = FailingAllocation<Heap>;
+
+/// How many faults a suite had injected; tests/faults.sh adds the lines up. `what` is the kind of
+/// fault, memory or I/O, and who had to bear it.
+inline void tell_faults(std::string_view what, uint64_t count) {
+    std::cout << "faults " << what << ": " << count << '\n' << std::flush;
+}
+
+/// Whether memory is needed, or only helps: VHDX finds free space without its map of the file.
+enum class Need : uint8_t { all, most };
+
+/// Calls `attempt(memory)`, which gives a Status, with request n refused, n = 1, 2, ... until one
+/// is not reached. Each time it has to say that memory is short, and to give back what it had;
+/// `then()` looks at what is left. The number of refusals.
+template <class Attempt, class Then>
+uint64_t refuse_each(const Attempt& attempt, const Then& then, Need need = Need::all) {
+    for (uint64_t n = 1;; ++n) {
+        CAPTURE(n);
+        REQUIRE(n < 1000);
+        Refusal refusal{.countdown = n};
+        const Status done = attempt(Failing(refusal));
+        REQUIRE(refusal.live == 0);
+        if (!refusal.fired) return n - 1;
+        INFO(done.error().what);
+        if (need == Need::all || !done) REQUIRE(done.error().code == Errc::no_memory);
+        then();
+    }
+}
+
+}  // namespace vdisk::test
