@@ -2,6 +2,7 @@
 // What qemu-img says about an image, where it is installed.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <optional>
@@ -45,11 +46,10 @@ inline void save(const File& file, const std::string& path) {
 }
 
 inline File saved(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    File file(text.size());
-    std::transform(text.begin(), text.end(), file.begin(),
-                   [](char c) { return static_cast<byte>(c); });
+    std::ifstream in(path, std::ios::binary | std::ios::ate);
+    File file(static_cast<size_t>(std::max<std::streamoff>(in.tellg(), 0)));
+    in.seekg(0).read(reinterpret_cast<char*>(file.data()),
+                     static_cast<std::streamsize>(file.size()));
     return file;
 }
 

@@ -2,10 +2,10 @@
 // qemu-img as a peer that works in a folder: what it makes and says there, compared with ours.
 #pragma once
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -62,10 +62,9 @@ inline std::string qemu_info(const std::string& folder, const std::string& name)
 }
 
 inline File read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    File out(text.size());
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<byte>(text[i]);
+    std::ifstream in(path, std::ios::binary | std::ios::ate);
+    File out(static_cast<size_t>(std::max<std::streamoff>(in.tellg(), 0)));
+    in.seekg(0).read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
     return out;
 }
 
