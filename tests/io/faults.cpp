@@ -3,6 +3,7 @@
 #include <vdisk/storage/faulty.hpp>
 
 #include "catch.hpp"
+#include "support/refusals.hpp"
 #include "support/storages.hpp"
 #include "support/subjects.hpp"
 
@@ -65,18 +66,19 @@ void walk_the_errors(const Subject& subject, Remains remains) {
         if (!reader.fault.fired) break;
         REQUIRE(reader.failures <= 1);  // none: where a run of extents may simply end earlier
     }
+    tell_faults("I/O, " + std::string(subject.format) + " reader", n - 1);
     CHECK(n > 7);
 }
 
 }  // namespace
 
-TEST_CASE("faults: every call fails once, tables in place", "[faults]") {
+TEST_CASE("faults: every call fails once, tables in place", "[faults][fault]") {
     for (const Subject& s : subjects()) {
         DYNAMIC_SECTION(s.name) { walk_the_errors<MemoryStorage>(s, Remains::nothing); }
     }
 }
 
-TEST_CASE("faults: every call fails once, tables in one page", "[faults]") {
+TEST_CASE("faults: every call fails once, tables in one page", "[faults][fault]") {
     for (const Subject& s : subjects()) {
         DYNAMIC_SECTION(s.name) { walk_the_errors<PagedMemory>(s, Remains::torn); }
     }

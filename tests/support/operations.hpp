@@ -8,6 +8,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "support/qemu.hpp"
+#include "support/refusals.hpp"
 #include "support/storages.hpp"
 
 namespace vdisk::test {
@@ -109,6 +110,7 @@ uint64_t fail_everywhere(const File& before, const Operation& operation) {
         const Status done = operation(storage);
         if (!fault.fired) {
             REQUIRE(done);
+            tell_faults("I/O, qcow2 operations", n - 1);
             return n - 1;
         }
         // What fails after the switch (giving back what is behind the image) may be passed over.

@@ -4,6 +4,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "bitmap_steps.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -143,6 +144,7 @@ TEST_CASE("qcow2: an I/O error while bitmaps change", "[qcow2][bitmaps][fault]")
             REQUIRE(claimed(bytes_of(memory)));
         }
     }
+    tell_faults("I/O, qcow2 bitmaps", faults);
     CHECK(faults > 200);
 }
 

@@ -5,6 +5,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "header_subjects.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -104,6 +105,7 @@ TEST_CASE("qcow2: an I/O error while the header is rewritten", "[qcow2][header][
                 FaultyStorage<Borrowed<GrowableMemory>> storage{Borrowed(memory), fault};
                 const Status stored = change(storage, all_changes[7].changes);
                 if (!fault.fired) {
+                    tell_faults("I/O, qcow2 header", n - 1);
                     REQUIRE(stored);
                     break;
                 }

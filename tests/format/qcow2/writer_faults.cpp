@@ -9,6 +9,7 @@
 #include "catch.hpp"
 #include "support/cut_qcow2.hpp"
 #include "support/legal.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -112,7 +113,7 @@ TEST_CASE("qcow2: an I/O error at any call of any work loses nothing that was fl
             every_fault(kind, seed, seed % 2 == 0 ? Remains::torn : Remains::nothing, faults);
         }
     }
-    std::cout << "qcow2 writer: " << faults << " faults\n";
+    tell_faults("I/O, qcow2 writer", faults);
     CHECK(faults > 5000);
 }
 

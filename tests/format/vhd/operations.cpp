@@ -10,6 +10,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "catch.hpp"
+#include "support/refusals.hpp"
 #include "support/vhd_work.hpp"
 
 using namespace vdisk;
@@ -216,6 +217,6 @@ TEST_CASE("vhd: an I/O error in an operation is told and harms nothing",
             REQUIRE(same);
         }
     }
-    std::cout << "vhd operations: " << faults << " faults\n";
+    tell_faults("I/O, vhd operations", faults);
     CHECK(faults > 500);
 }

@@ -8,6 +8,7 @@
 #include "catch.hpp"
 #include "support/cut_vhd.hpp"
 #include "support/legal.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -80,7 +81,7 @@ TEST_CASE("vhd: an I/O error at any call of any work loses nothing that was flus
             }
         }
     }
-    std::cout << "vhd writer: " << faults << " faults\n";
+    tell_faults("I/O, vhd writer", faults);
     CHECK(faults > 500);
 }
 

@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "support/cut_vhdx.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -329,7 +330,7 @@ TEST_CASE("vhdx: an I/O error in an operation is told and harms nothing",
         writes += fail_everywhere<FaultyWrites>(op, 1, op.run_writes);
         reads += fail_everywhere<FaultyReads>(op, 37, op.run_reads);
     }
-    std::cout << "vhdx operations: " << writes << " faults of writes, " << reads << " of any\n";
+    tell_faults("I/O, vhdx operations", writes + reads);
     CHECK(writes > 500);
     CHECK(reads > 500);
 }

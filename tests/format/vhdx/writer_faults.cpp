@@ -8,6 +8,7 @@
 #include "catch.hpp"
 #include "support/cut_vhdx.hpp"
 #include "support/legal.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -140,7 +141,7 @@ TEST_CASE("vhdx: an I/O error at any call of any work loses nothing that was flu
             }
         }
     }
-    std::cout << "vhdx writer: " << faults << " faults\n";
+    tell_faults("I/O, vhdx writer", faults);
     CHECK(faults > 500);
 }
 
