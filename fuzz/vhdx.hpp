@@ -64,9 +64,11 @@ inline void seal_log(Sheet& file, const vhdx::Log& log) {
 }
 
 inline void seal_all(Sheet& file) {
-    for (const uint64_t at : vhdx::region_table_places) {
-        seal(file, at, vhdx::region_table_bytes);
-    }
+    // The second table counts where the first is none.
+    const auto [first, second] = vhdx::region_table_places;
+    const auto tag = load<vhdx::Signature>(file, first);
+    const bool is_first = tag && *tag == vhdx::region_signature;
+    seal(file, is_first ? first : second, vhdx::region_table_bytes);
     for (const uint64_t at : vhdx::header_places) seal(file, at, vhdx::header_bytes);
     if (file.size() < 1_MiB) return;
     const auto header = vhdx::find_header(file);
