@@ -1,7 +1,7 @@
 #!/bin/sh
-# packages.sh [test|demo|bench|ci]: installs what is missing of the Debian packages (12 and newer)
-# that the tests (the default), a release build with its demonstration, the benchmarks, or all of CI
-# need. This is the one place that knows their names.
+# packages.sh [test|demo|bench|portability|ci]: installs what is missing of the Debian packages (12
+# and newer) that the tests (the default), a release build with its demonstration, the benchmarks,
+# portability.sh, or all of CI need. This is the one place that knows their names.
 # shellcheck disable=SC2086 # lists of packages are words
 set -eu
 
@@ -11,15 +11,16 @@ bench="$demo libbenchmark-dev python3 7zip libnbd-bin time"
 test="$demo pkg-config catch2 libbenchmark-dev python3 binutils 7zip libvhdi-utils
       gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib gcc-riscv64-unknown-elf
       qemu-system-arm qemu-system-misc qemu-system-x86 ovmf clang lld mtools dosfstools musl-tools"
-ci="$test clang-format clang-tidy libclang-rt-dev llvm
-    qemu-user g++-s390x-linux-gnu g++-i686-linux-gnu"
+ci="$test clang-format clang-tidy libclang-rt-dev llvm"
+portability="g++ ninja-build libboost-dev catch2 qemu-user g++-s390x-linux-gnu g++-i686-linux-gnu"
 
 case ${1:-test} in
 demo) wanted=$demo ;;
 bench) wanted=$bench ;;
+portability) wanted=$portability ;;
 test) wanted=$test ;;
 ci) wanted=$ci ;;
-*) echo "usage: packages.sh [test|demo|bench|ci]" >&2 && exit 2 ;;
+*) echo "usage: packages.sh [test|demo|bench|portability|ci]" >&2 && exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then

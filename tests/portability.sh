@@ -108,7 +108,8 @@ run() { # TARGET: fails if an image is not as the host's, or a test fails
     rm -r "$1/written"
     case " $tested " in *" $1 "*) ;; *) return 0 ;; esac
     # Without the programs of this system: no test asks qemu-img.
-    PATH=$work "$(command -v ${emulator:-env})" "./$1/tests" "~[power_cut]~[fault]~[faults]"
+    PATH=$work "$(command -v ${emulator:-env})" "./$1/tests" \
+        "~[power_cut]~[fault]~[faults]${emulator:+~[model]}"
 }
 
 emulator=

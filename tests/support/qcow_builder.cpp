@@ -65,7 +65,8 @@ Built build(const QcowSpec& spec) {
         const Cluster& c = spec.clusters[i];
         if (c.fill == Fill::packed) {
             const File stream = pack(contents(c, cluster_size), Packing::deflate);
-            homes[i] = uint64_t{1} << 63 | stream.size() << (63 - spec.cluster_bits) | file.size();
+            homes[i] = uint64_t{1} << 63 | uint64_t{stream.size()} << (63 - spec.cluster_bits) |
+                       file.size();
             file.insert(file.end(), stream.begin(), stream.end());
         }
         out.entry_at[c.index] = tables[c.index / l2_entries] + c.index % l2_entries * 8;
