@@ -2,19 +2,19 @@
 // The walk of a census: from the L1 tables down, and through all else that takes space.
 #pragma once
 
-#include <vdisk/format/problem.hpp>
 #include <vdisk/format/qcow2/bitmap.hpp>
-#include <vdisk/format/qcow2/root.hpp>
+#include <vdisk/format/qcow2/counter.hpp>
 #include <vdisk/format/qcow2/walk.hpp>
 
 namespace vdisk::qcow2::census {
 
 /// Counts into `out`, tells `visit` of every problem.
 template <Storage S, Allocation A, class Visit>
-class Counting {
+class Counting : Counter<S, A, Visit> {
+    using Base = Counter<S, A, Visit>;
+
 public:
-    Counting(const Closed<S, A>& image, Census<A>& out, Visit& visit)
-        : image_(image), layout_(image.layout), tables_(image.tables), out_(out), visit_(visit) {}
+    using Base::Base;
 
     /// The L1 tables that `roots(visit)` calls `visit(root) -> Status` for, and all below them.
     template <class Roots>
@@ -64,8 +64,12 @@ public:
 
     /// The refcount table and its blocks; to be called last, since a block counts once.
     Status refcounts() {
-        count(layout_.refcount_table_at, layout_.refcount_table_bytes, 48,
-              "qcow2: refcount table ends past the end of the file");
+        const uint64_t at = layout_.refcount_table_at, length = layout_.refcount_table_bytes;
+        if (count(at, length, 48, "qcow2: refcount table ends past the end of the file") &&
+            is_shared(at, length)) {
+            // Its refcount is wrong as well: counted there.
+            lost("qcow2: refcount table is used for something else, too", at, 48, 0);
+        }
         return refcount_blocks();
     }
 
@@ -88,23 +92,8 @@ public:
     }
 
 private:
-    [[nodiscard]] unsigned bits() const { return layout_.cluster_bits; }
-    void tell(const char* what, uint64_t value, uint64_t at, uint64_t times = 1) {
-        visit_(Problem{.what = what, .value = value, .at = at, .times = times});
-    }
-
-    // `what` is said of ranges that are not in the file.
-    bool count(uint64_t from, uint64_t length, uint64_t at, const char* what, uint64_t times = 1) {
-        if (length == 0) return true;
-        if (!image_.inside(from, length)) {
-            tell(what, from, at, times);
-            return false;
-        }
-        const uint64_t last = (from + length - 1) >> bits();
-        for (uint64_t c = from >> bits(); c <= last; ++c) out_.counts.add(c, times);
-        if (out_.clusters <= last) out_.clusters = last + 1;
-        return true;
-    }
+    using Base::bits, Base::count, Base::is_shared, Base::lost, Base::tell;
+    using Base::image_, Base::layout_, Base::out_, Base::tables_;
 
     // Tables that do not overlap are together no larger than the file.
     template <class Roots>
@@ -170,7 +159,7 @@ private:
             packed(root, ref, e, bitmap, at, times);
             return {};
         }
-        if ((e & entry::reserved_l2) != 0) {
+        if ((e & reserved_l2(layout_)) != 0) {
             tell("qcow2: L2 entry with reserved bits", e, at, times);
         }
         const auto allocated = static_cast<uint32_t>(bitmap);
@@ -276,25 +265,15 @@ private:
             else if (from >> bits() >= out_.clusters)
                 what = "qcow2: refcount block lies past the end of the file";
             else count(from, layout_.cluster_size(), at, "");
-            // With refcounts of a bit a second use is told as an overflow.
-            if (what == nullptr && layout_.refcount_order != 0 &&
-                out_.counts[from >> bits()] != 1) {
+            if (what == nullptr && is_shared(from, layout_.cluster_size()))
                 what = "qcow2: refcount block is used for something else, too";
-            }
-            if (what != nullptr) {
-                visit_(Problem{.what = what, .value = e, .at = at, .in_refcounts = true});
-            }
+            if (what != nullptr) lost(what, e, at);
             return {};
         };
         return each_entry(tables_, layout_.refcount_table_at, layout_.refcount_table_bytes / 8,
                           block);
     }
 
-    const Closed<S, A>& image_;
-    const Layout& layout_;
-    const Metadata<Borrowed<S>, A>& tables_;
-    Census<A>& out_;
-    Visit& visit_;
     uint64_t next_ = 0;  ///< where the next data cluster would not be a fragment
 };
 }  // namespace vdisk::qcow2::census

@@ -122,7 +122,7 @@ private:
         if (ref.kind == Reference::Kind::packed) {
             return !layout_.has_data_file && e.bitmap == 0 && image_.has(ref.at, ref.length);
         }
-        if ((e.word & entry::reserved_l2) != 0) return false;
+        if ((e.word & reserved_l2(layout_)) != 0) return false;
         if (ref.kind == Reference::Kind::nothing) return true;
         return is_aligned(ref.at, bits()) &&
                (layout_.has_data_file || image_.has(ref.at, ref.length));
@@ -199,7 +199,7 @@ private:
             if (layout_.has_data_file || !image_.has(ref.at, ref.length)) return zeros();
             return Entry{e.word & ~entry::copied, 0};
         }
-        e.word &= ~entry::reserved_l2;
+        e.word &= ~reserved_l2(layout_);
         if (!is_aligned(ref.at, bits())) {
             const auto was = was_cluster(e.word, ref.at, guest, times);
             if (!was) return was.error();

@@ -27,6 +27,11 @@ struct Reference {
     return {Kind::cluster, host, layout.cluster_size()};
 }
 
+/// Bits that are 0 in an L2 entry of a cluster that is not compressed; version 2 has no zero flag.
+[[nodiscard]] inline uint64_t reserved_l2(const Layout& layout) {
+    return entry::reserved_l2 | (layout.version < 3 ? entry::zero : 0);
+}
+
 /// Calls `visit(entry, bitmap, at) -> Status` for the entries of the L2 table at `table`, from
 /// number `first` on.
 template <class Tables, class Visit>
