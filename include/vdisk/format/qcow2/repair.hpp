@@ -169,7 +169,10 @@ Status clear_flags(S& storage, const Layout& layout) {
 template <WritableStorage S, Allocation A>
 Status drop_bad_bitmaps(S& storage, A allocation) {
     const auto image = open_closed(storage, std::move(allocation));
-    if (!image) return {};  // there are other worries
+    if (!image) {  // where it is corrupt, there are other worries
+        const Errc code = image.error().code;
+        return code == Errc::corrupt ? Status{} : Status(image.error());
+    }
     if (!bitmaps_valid(image->layout) && has_bitmaps_length(image->layout)) return {};
     bool good = has_bitmaps_length(image->layout);
     const auto is_good = [&](uint64_t at, uint64_t length) { return image->inside(at, length); };

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSL-1.0
+// qcow and qcow2 without enough memory.
+#include <vdisk/format/qcow/format.hpp>
+#include <vdisk/format/qcow2/amend.hpp>
+#include <vdisk/format/qcow2/bitmaps.hpp>
+#include <vdisk/format/qcow2/resize.hpp>
+#include <vdisk/format/qcow2/snapshots.hpp>
+
+#include "faults/memory.hpp"
+#include "support/operations.hpp"
+
+namespace vdisk::test {
+
+namespace {
+
+using namespace memory_faults;
+
+struct Qcow2Subject {
+    static Status sound(const File& file) { return at_most_leaks(file); }
+    static Result<Contents> seen(const File& file) { return contents(file); }
+};
+struct QcowSubject {
+    static Status sound(const File& file) { return told(seen(file)); }
+    static Result<File> seen(const File& file) {
+        const auto image = Qcow::open(MemoryStorage(file), OpenOptions{}, Heap{}, SystemCodecs{});
+        if (!image) return image.error();
+        File disk(static_cast<size_t>(image->size()));
+        if (Status got = read(*image, 0, disk); !got) return got.error();
+        return disk;
+    }
+};
+
+/// Clusters of all kinds, two snapshots.
+Qcow2Spec lively(unsigned cluster_bits, uint32_t version, uint32_t seed) {
+    const uint64_t count = 60 + seed % 40;
+    std::vector<Fill> ways{Fill::data, Fill::packed};
+    if (version == 3) ways.insert(ways.end(), {Fill::zero, Fill::zero_kept});
+    return {.size = (count << cluster_bits) + 1024,
+            .cluster_bits = cluster_bits,
+            .version = version,
+            .clusters = mixture(count, seed, ways),
+            .snapshots = {{"1", "first", mixture(count, seed + 100, ways)},
+                          {"7", "second", mixture(count, seed + 200, {Fill::data})}}};
+}
+
+template <class Format>
+auto reading(CacheShape cache) {
+    return [=](auto& s, auto m) {
+        return read_all(Format::open(s, OpenOptions{.cache = cache}, m, SystemCodecs{}));
+    };
+}
+template <class Format>
+auto writing(CacheShape cache, uint64_t size, uint32_t seed) {
+    return [=](auto& s, auto m) -> Status {
+        auto writer = Format::open_writer(s, OpenOptions{.cache = cache}, m, SystemCodecs{});
+        return writer ? work(*writer, size, seed) : Status(writer.error());
+    };
+}
+
+template <class Each>
+void operations(const Each& each) {
+    using enum Does;
+    each(nothing, [](auto& s, auto m) { return told(qcow2::check_image(s, m)); });
+    each(many_steps, [](auto& s, auto m) { return told(qcow2::repair(s, Repair::all, m)); });
+    each(one_step, [](auto& s, auto m) { return qcow2::take_snapshot(s, {.name = "new"}, m); });
+    each(one_step, [](auto& s, auto m) { return qcow2::apply_snapshot(s, "first", m); });
+    each(one_step, [](auto& s, auto m) { return qcow2::delete_snapshot(s, "1", m); });
+    each(one_step, [](auto& s, auto m) { return qcow2::set_backing(s, "base", "raw", m); });
+}
+template <class Each>
+void operations_of_version_3(const Each& each, uint64_t size) {
+    using enum Does;
+    using qcow2::RefcountUpdates;
+    each(one_step, [=](auto& s, auto m) { return qcow2::grow(s, size + 8 * sector, 0, m); });
+    each(one_step, [=](auto& s, auto m) { return qcow2::grow(s, 5 * size, 0, m); });
+    each(one_step, [=](auto& s, auto m) { return qcow2::shrink(s, align_down(size / 2, 12), m); });
+    each(one_step,
+         [](auto& s, auto m) { return qcow2::set_refcount_updates(s, RefcountUpdates::lazy, m); });
+    each(one_step, [](auto& s, auto m) {
+        auto image = qcow2::open_closed(s, m);
+        if (!image) return Status(image.error());
+        auto state = qcow2::same_state(image->layout);
+        state.refcount_order = 5;
+        return qcow2::rewrite(s, state, m);
+    });
+    each(one_step, [](auto& s, auto m) { return qcow2::add_bitmap(s, {.name = "b"}, m); });
+}
+
+}  // namespace
+
+TEST_CASE("qcow2: no memory, anywhere in any operation", "[qcow2][fault]") {
+    uint64_t refusals = 0;
+    for (uint32_t seed = 1; seed <= 12; ++seed) {
+        for (const unsigned bits : {9u, 10u, 12u}) {
+            for (const uint32_t version : {2u, 3u}) {
+                CAPTURE(seed, bits, version);
+                const Qcow2Spec spec = lively(bits, version, seed);
+                const File image = build(spec).file;
+                const auto each = [&](Does does, auto operation) {
+                    refusals += refuse<Qcow2Subject>(image, operation, does);
+                };
+                for (const CacheShape cache : shapes) {
+                    each(Does::nothing, reading<Qcow2>(cache));
+                    each(Does::many_steps, writing<Qcow2>(cache, spec.size, seed));
+                }
+                operations(each);
+                if (version == 3) operations_of_version_3(each, spec.size);
+            }
+        }
+    }
+    tell_faults("memory, qcow2 operations", refusals);
+    CHECK(refusals > 5000);
+}
+
+TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
+    uint64_t refusals = 0;
+    for (uint32_t seed = 1; seed <= 20; ++seed) {
+        for (const unsigned bits : {9u, 10u, 12u}) {
+            CAPTURE(seed, bits);
+            File image = build(lively(bits, 3, seed)).file;
+            const uint64_t table = get_be64(image, 48);
+            set_be64(image, table, get_be64(image, table) + seed);  // unaligned
+            GrowableMemory file;
+            const auto mend = [&](auto memory) {
+                PagedGrowable storage(file);
+                return told(qcow2::repair(storage, Repair::all, memory));
+            };
+            const auto attempt = [&](Failing memory) {
+                file = GrowableMemory(image);
+                return mend(memory);
+            };
+            refusals += refuse_each(attempt, [&] {
+                REQUIRE(mend(Heap{}));
+                REQUIRE(is_clean(bytes_of(file)));
+            });
+        }
+    }
+    tell_faults("memory, qcow2 refcounts", refusals);
+    CHECK(refusals > 1500);
+}
+
+TEST_CASE("qcow: no memory, anywhere", "[qcow][fault]") {
+    uint64_t refusals = 0;
+    for (uint32_t seed = 1; seed <= 12; ++seed) {
+        for (const unsigned bits : {9u, 12u}) {
+            CAPTURE(seed, bits);
+            const uint64_t count = 60 + seed;
+            const File image =
+                build(QcowSpec{.size = count << bits,
+                               .cluster_bits = bits,
+                               .l2_bits = 6,
+                               .clusters = mixture(count, seed, {Fill::data, Fill::packed})})
+                    .file;
+            for (const CacheShape cache : shapes) {
+                refusals += refuse<QcowSubject>(image, reading<Qcow>(cache), Does::nothing);
+                refusals += refuse<QcowSubject>(image, writing<Qcow>(cache, count << bits, seed),
+                                                Does::many_steps);
+            }
+        }
+    }
+    tell_faults("memory, qcow", refusals);
+    CHECK(refusals > 600);
+}
+
+}  // namespace vdisk::test
