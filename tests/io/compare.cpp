@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
+#include "support/refusals.hpp"
 #include "support/storages.hpp"
 #include "support/subjects.hpp"
 
@@ -101,17 +102,27 @@ TEST_CASE("compare: what is empty on both sides is not read", "[compare]") {
     CHECK(counters.read_bytes == 4 * 64_KiB);
 }
 
-TEST_CASE("compare: failures are reported", "[compare][faults]") {
+TEST_CASE("compare: failures are reported", "[compare][fault]") {
     const File bytes = noise(50000);
     const auto good = raw_image(bytes);
-    File buffer(8192);
-    for (uint64_t n = 1; n != 5; ++n) {
-        Fault fault{.countdown = n};
-        const auto bad = value_of(raw::Image<FaultyStorage<MemoryStorage>>::open(
-            FaultyStorage<MemoryStorage>(MemoryStorage(bytes), fault)));
-        const auto result = compare(good, bad, 0, 40000, buffer);
-        REQUIRE_FALSE(result);
-        CHECK(result.error().code == Errc::io);
+    for (const size_t size : {2u, 4096u, 8192u, 1u << 20}) {
+        File buffer(size);
+        for (uint64_t n = 1;; ++n) {
+            CAPTURE(size, n);
+            Fault fault{.countdown = n};
+            const auto bad = value_of(raw::Image<FaultyStorage<MemoryStorage>>::open(
+                FaultyStorage<MemoryStorage>(MemoryStorage(bytes), fault)));
+            const auto result = compare(good, bad, 0, size < 10 ? 100 : 40000, buffer);
+            if (!fault.fired) {
+                tell_faults("I/O, compare", n - 1);
+                CHECK(result);
+                CHECK(n > 1);
+                break;
+            }
+            REQUIRE_FALSE(result);
+            CHECK(result.error().code == Errc::io);
+        }
     }
-    CHECK(compare(good, good, 0, 10, MutBytes(buffer).first(1)).error().code == Errc::invalid);
+    File buffer(1);
+    CHECK(compare(good, good, 0, 10, buffer).error().code == Errc::invalid);
 }

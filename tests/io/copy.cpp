@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "support/bytes.hpp"
+#include "support/refusals.hpp"
 #include "support/storages.hpp"
 #include "support/subjects.hpp"
 
@@ -147,7 +148,7 @@ TEST_CASE("copy: what cannot be done is refused", "[copy]") {
     CHECK(copy(image, 0, 8192, small, buffer).error().code == Errc::invalid);
 }
 
-TEST_CASE("copy: every failure of the target is reported", "[copy][faults]") {
+TEST_CASE("copy: every failure of the target is reported", "[copy][fault]") {
     const File source = patchy();
     const auto image = value_of(raw::Image<MemoryStorage>::open(MemoryStorage(source)));
     for (const bool is_zero : {true, false}) {
@@ -160,6 +161,7 @@ TEST_CASE("copy: every failure of the target is reported", "[copy][faults]") {
                 copy(image, 0, image.size(), target, buffer, {.target_is_zero = is_zero});
             CHECK(static_cast<bool>(status) == !fault.fired);
             if (fault.fired) continue;
+            tell_faults("I/O, copy", n - 1);
             CHECK(n > 10);
             break;
         }

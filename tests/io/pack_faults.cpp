@@ -4,6 +4,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "support/packed_qcow.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -61,6 +62,7 @@ TEST_CASE("pack: an I/O error at any call loses nothing that was flushed", "[io]
         }
         REQUIRE(guest(file) == after);
     }
+    tell_faults("I/O, qcow pack", tried);
     CHECK(tried > 15);
 }
 

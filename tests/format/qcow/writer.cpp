@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "support/image_builder.hpp"
+#include "support/refusals.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -150,6 +151,7 @@ TEST_CASE("qcow: an I/O error at any call loses nothing that was flushed", "[qco
         Status done = put(*writer, second);
         if (done) done = writer->flush();
         succeeded = static_cast<bool>(done);
+        if (succeeded) tell_faults("I/O, qcow writer", n - 1);
         if (!succeeded) {
             CHECK(done.error().code == Errc::io);
             const std::vector<byte> seen = guest(file);

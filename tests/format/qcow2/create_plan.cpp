@@ -10,6 +10,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "catch.hpp"
+#include "support/refusals.hpp"
 #include "support/storages.hpp"
 
 using namespace vdisk;
@@ -201,6 +202,7 @@ TEST_CASE("qcow2: create reports every error of the storage", "[qcow2][create][f
         FaultyStorage<Borrowed<GrowableMemory>> storage{Borrowed(memory), fault};
         const Status created = qcow2::create(storage, o);
         if (!fault.fired) {
+            tell_faults("I/O, qcow2 create", n - 1);
             CHECK(created);
             CHECK(n > 8);
             break;
