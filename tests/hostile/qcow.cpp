@@ -52,7 +52,7 @@ auto u8(uint64_t at, uint8_t value) {
 
 }  // namespace
 
-TEST_CASE("qcow: header fields", "[qcow][header]") {
+TEST_CASE("qcow: header fields", "[qcow][header][hostile]") {
     const Built image = build(plain());
     CHECK(examine<Qcow>(image.file).bytes == image.guest.bytes);
     const uint64_t end = image.file.size();
@@ -95,7 +95,7 @@ TEST_CASE("qcow: header fields", "[qcow][header]") {
         });
 }
 
-TEST_CASE("qcow: a file that ends inside the header", "[qcow][header]") {
+TEST_CASE("qcow: a file that ends inside the header", "[qcow][header][hostile]") {
     const File whole = build(plain()).file;
     for (const size_t size : {0u, 1u, 4u, 47u}) {
         check_refusal(examine<Qcow>(File(whole.begin(), whole.begin() + static_cast<int>(size))),
@@ -103,7 +103,7 @@ TEST_CASE("qcow: a file that ends inside the header", "[qcow][header]") {
     }
 }
 
-TEST_CASE("qcow: encrypted images open for their metadata alone", "[qcow]") {
+TEST_CASE("qcow: encrypted images open for their metadata alone", "[qcow][hostile]") {
     File file = build(plain()).file;
     set_be32(file, 36, 1);
     check_refusal(examine<Qcow>(file, {.purpose = Purpose::metadata}), Errc::encrypted,
@@ -139,7 +139,7 @@ TEST_CASE("qcow: L1 and L2 entries that lie", "[qcow][hostile]") {
                });
 }
 
-TEST_CASE("qcow: an L2 table at any offset", "[qcow]") {
+TEST_CASE("qcow: an L2 table at any offset", "[qcow][hostile]") {
     Built image = build(plain());
     const uint64_t old = get_be64(image.file, image.l1_at);
     const File table(image.file.begin() + static_cast<ptrdiff_t>(old),
@@ -180,7 +180,7 @@ TEST_CASE("qcow: streams that are damaged", "[qcow][hostile][compressed]") {
     }
 }
 
-TEST_CASE("qcow: the geometries", "[qcow]") {
+TEST_CASE("qcow: the geometries", "[qcow][hostile]") {
     for (unsigned cluster_bits = 9; cluster_bits <= 16; ++cluster_bits) {
         for (const unsigned l2_bits : {6u, 9u, 13u}) {
             CAPTURE(cluster_bits, l2_bits);
@@ -195,7 +195,7 @@ TEST_CASE("qcow: the geometries", "[qcow]") {
     }
 }
 
-TEST_CASE("qcow: a file may end inside its last cluster", "[qcow][eof]") {
+TEST_CASE("qcow: a file may end inside its last cluster", "[qcow][eof][hostile]") {
     const Built image = build(QcowSpec{.size = 64_KiB, .clusters = {{0}, {3}}, .shuffle = 0});
     for (const uint64_t kept : {4095u, 512u, 1u}) {
         File file = image.file;

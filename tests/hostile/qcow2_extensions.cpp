@@ -21,7 +21,7 @@ Qcow2Spec with(std::vector<Extension> extensions, uint32_t version = 3) {
 
 }  // namespace
 
-TEST_CASE("qcow2: extensions are found in both versions", "[qcow2][extensions]") {
+TEST_CASE("qcow2: extensions are found in both versions", "[qcow2][extensions][hostile]") {
     for (const uint32_t version : {2u, 3u}) {
         CAPTURE(version);
         const Built built = build(with({{0x11111111, "odd"},
@@ -74,7 +74,7 @@ TEST_CASE("qcow2: extensions that lie", "[qcow2][extensions][hostile]") {
     }
 }
 
-TEST_CASE("qcow2: names are read whole or not at all", "[qcow2][extensions]") {
+TEST_CASE("qcow2: names are read whole or not at all", "[qcow2][extensions][hostile]") {
     Built built = build(with({{backing_format, "raw"}}));
     const auto name = [&] {
         const auto image =
@@ -91,7 +91,7 @@ TEST_CASE("qcow2: names are read whole or not at all", "[qcow2][extensions]") {
     CHECK(name() == "name: longer than allowed");
 }
 
-TEST_CASE("qcow2: a file may end inside its last cluster", "[qcow2][eof]") {
+TEST_CASE("qcow2: a file may end inside its last cluster", "[qcow2][eof][hostile]") {
     // Ascending order without streams: the last guest cluster is the last before the refcounts.
     const Built built = build(
         Qcow2Spec{.size = 64_KiB, .cluster_bits = 12, .clusters = {{1}, {2}, {9}}, .shuffle = 0});
@@ -111,7 +111,7 @@ TEST_CASE("qcow2: a file may end inside its last cluster", "[qcow2][eof]") {
                   "qcow2: cluster lies past the end of the file");
 }
 
-TEST_CASE("qcow2: a file may end inside an L2 table", "[qcow2][eof]") {
+TEST_CASE("qcow2: a file may end inside an L2 table", "[qcow2][eof][hostile]") {
     Built built = build(
         Qcow2Spec{.size = 64_KiB, .cluster_bits = 12, .clusters = {{1, Fill::zero}}, .shuffle = 0});
     const uint64_t table = get_be64(built.file, built.l1_at) & ~(uint64_t{1} << 63);
@@ -123,7 +123,7 @@ TEST_CASE("qcow2: a file may end inside an L2 table", "[qcow2][eof]") {
     }
 }
 
-TEST_CASE("qcow2: a size that is not of sectors is cut to one", "[qcow2]") {
+TEST_CASE("qcow2: a size that is not of sectors is cut to one", "[qcow2][hostile]") {
     Built built = build(Qcow2Spec{.size = 64_KiB, .cluster_bits = 12, .clusters = {{0}, {15}}});
     set_be64(built.file, 24, 64_KiB - 1);
     const Verdict verdict = examine<Qcow2>(built.file);

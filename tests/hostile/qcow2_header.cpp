@@ -69,7 +69,7 @@ constexpr const char* wrong_packing = "qcow2: compression type contradicts its f
 
 }  // namespace
 
-TEST_CASE("qcow2: a good image is good", "[qcow2][header]") {
+TEST_CASE("qcow2: a good image is good", "[qcow2][header][hostile]") {
     for (const uint32_t version : {2u, 3u}) {
         const Verdict verdict = examine<Qcow2>(good(version).file);
         CHECK(rule(verdict).empty());
@@ -77,7 +77,7 @@ TEST_CASE("qcow2: a good image is good", "[qcow2][header]") {
     }
 }
 
-TEST_CASE("qcow2: fields that both versions have", "[qcow2][header]") {
+TEST_CASE("qcow2: fields that both versions have", "[qcow2][header][hostile]") {
     const uint64_t file_size = good(3).file.size();
     for (const uint32_t version : {2u, 3u}) {
         run(version,
@@ -144,7 +144,7 @@ TEST_CASE("qcow2: fields that both versions have", "[qcow2][header]") {
     }
 }
 
-TEST_CASE("qcow2: fields of version 3", "[qcow2][header]") {
+TEST_CASE("qcow2: fields of version 3", "[qcow2][header][hostile]") {
     const auto type = [](uint8_t value) {
         return [=](File& file) { file[104] = static_cast<byte>(value); };
     };
@@ -181,13 +181,13 @@ TEST_CASE("qcow2: fields of version 3", "[qcow2][header]") {
         });
 }
 
-TEST_CASE("qcow2: version 2 has no fields after its 72 bytes", "[qcow2][header]") {
+TEST_CASE("qcow2: version 2 has no fields after its 72 bytes", "[qcow2][header][hostile]") {
     File file = good(2).file;
     for (size_t at = 80; at != 112; ++at) file[at] = byte{0xFF};  // 72: the end marker
     CHECK(examine<Qcow2>(file).bytes == good(2).guest.bytes);
 }
 
-TEST_CASE("qcow2: a file that ends inside the header", "[qcow2][header]") {
+TEST_CASE("qcow2: a file that ends inside the header", "[qcow2][header][hostile]") {
     const File& whole = good(3).file;
     for (size_t size = 0; size != 112; ++size) {
         const File file(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
@@ -201,7 +201,7 @@ TEST_CASE("qcow2: a file that ends inside the header", "[qcow2][header]") {
     }
 }
 
-TEST_CASE("qcow2: an error says what stands where", "[qcow2][header]") {
+TEST_CASE("qcow2: an error says what stands where", "[qcow2][header][hostile]") {
     File file = good(3).file;
     set_be32(file, 20, 22);
     const Verdict verdict = examine<Qcow2>(file);

@@ -129,7 +129,7 @@ TEST_CASE("vhd: what lies past the end of the file is not grown into", "[vhd][ho
     CHECK(says(end - 512, 0, ~0u) == outside);
 }
 
-TEST_CASE("vhd: a last block that is cut short ends in zeros", "[vhd][eof]") {
+TEST_CASE("vhd: a last block that is cut short ends in zeros", "[vhd][eof][hostile]") {
     const BuiltVhd image =
         build(VhdSpec{.size = 16_KiB, .blocks = {{0}, {3, 7, Claims::all}}, .shuffle = 0});
     const uint64_t contents = image.bitmap_at.at(3) + sector;
@@ -148,7 +148,8 @@ TEST_CASE("vhd: a last block that is cut short ends in zeros", "[vhd][eof]") {
     check_refusal(judged(file), corrupt, past_end);
 }
 
-TEST_CASE("vhd: tables of an odd number of entries end where the file ends", "[vhd][eof]") {
+TEST_CASE("vhd: tables of an odd number of entries end where the file ends",
+          "[vhd][eof][hostile]") {
     for (const uint64_t blocks : {1u, 2u, 3u, 127u}) {
         CAPTURE(blocks);
         const BuiltVhd image = build(VhdSpec{.size = blocks * 4_KiB});

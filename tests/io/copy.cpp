@@ -168,6 +168,31 @@ TEST_CASE("copy: every failure of the target is reported", "[copy][fault]") {
     }
 }
 
+TEST_CASE("copy: every failure of the source is reported", "[copy][fault]") {
+    using Source = FaultyStorage<PagedMemory>;
+    for (const Subject& s : subjects()) {
+        uint64_t n = 1;
+        for (bool fired = true; fired; ++n) {
+            CAPTURE(s.name, n);
+            REQUIRE(n < 5000);
+            Fault fault;
+            const auto image = value_of(SystemImage<Source>::open(
+                s.format, Source(PagedMemory(s.image.file), fault), {.cache = tiny_cache}));
+            fault = {.countdown = n, .remains = Remains::torn};
+            GrowableMemory target{File(image.size())};
+            File buffer(30000);
+            const Status done = copy(image, 0, image.size(), target, buffer);
+            fired = fault.fired;
+            if (!fired) REQUIRE(done);
+            // A run of extents may end earlier instead; what is copied is right.
+            if (!done) REQUIRE(done.error().code == Errc::io);
+            else REQUIRE(std::ranges::equal(target.bytes(), s.image.guest.bytes));
+        }
+        tell_faults("I/O, copy", n - 2);
+        CHECK(n > 7);
+    }
+}
+
 TEST_CASE("copy: a run of zeros exactly as long as asked for is left out", "[copy][sparse]") {
     constexpr size_t size = 65536;
     for (const uint32_t sparse : {512u, 4096u, 8192u}) {
