@@ -32,8 +32,10 @@ public:
     [[nodiscard]] unsigned order() const { return order_; }
     /// References that went beyond the maximum.
     [[nodiscard]] uint64_t lost() const { return lost_; }
+    /// 0 for what is not counted: where the end of the file cut an entry short, it is nothing until
+    /// the file grows, and then leads anywhere.
     [[nodiscard]] uint64_t operator[](uint64_t index) const {
-        return load_refcount(memory_.bytes().data(), index, order_);
+        return index < size_ ? load_refcount(memory_.bytes().data(), index, order_) : 0;
     }
 
     void add(uint64_t index, uint64_t more) {
@@ -52,7 +54,7 @@ private:
         : memory_(std::move(allocation)), size_(size), order_(order) {}
 
     void put(uint64_t index, uint64_t value) {
-        store_refcount(memory_.bytes().data(), index, order_, value);
+        if (index < size_) store_refcount(memory_.bytes().data(), index, order_, value);
     }
 
     Buffer<A> memory_;
