@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // Which header counts, which log entries count, and that reading over a log shows what replaying it
 // would leave.
-#include "support/bytes.hpp"
 #include "hostile/vhdx_damage.hpp"
+#include "support/bytes.hpp"
 
 namespace vdisk::test {
 

@@ -3,8 +3,8 @@
 #include <vdisk/format/vhdx/repair.hpp>
 
 #include "catch.hpp"
-#include "support/cut_vhdx.hpp"
 #include "hostile/vhdx_damage.hpp"
+#include "support/cut_vhdx.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
