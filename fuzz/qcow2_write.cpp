@@ -4,20 +4,9 @@
 
 #include "write.hpp"
 
-using namespace vdisk;
-
-using Writer = Qcow2::Writer<Borrowed<fuzz::Sheet>, fuzz::Rationed, SystemCodecs>;
-using Reader = Qcow2::Image<MemoryStorage, fuzz::Rationed, SystemCodecs>;
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    if (size < fuzz::step_bytes) return 0;
-    const Bytes input = fuzz::bytes_of(data, size);
-    fuzz::Sheet& file = fuzz::paper(input.first(size - fuzz::step_bytes));
-    {
-        auto image = Writer::open(Borrowed(file), {.cache = fuzz::one_small_page});
-        if (!image || image->size() == 0 || image->layout().has_data_file) return 0;
-        static_cast<void>(fuzz::take_all(*image, input));
-    }
-    fuzz::require(bool(Reader::open(MemoryStorage(file.bytes()))), "the image does not open again");
+    fuzz::write_and_reopen<vdisk::Qcow2>(fuzz::bytes_of(data, size), [](const auto& image) {
+        return !image.layout().has_data_file;
+    });
     return 0;
 }

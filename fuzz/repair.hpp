@@ -9,8 +9,8 @@
 
 namespace fuzz {
 
-/// Repairs what may be anything. A refusal has a reason and makes nothing worse; what is told of
-/// the image after a repair is what a check finds; and who repairs it again finds no more to do.
+/// Repairs what may be anything: true if it is sound then. A refusal has a reason, and what could
+/// be checked still can; what is told of the image after a repair is what a check finds.
 template <class Check, class Mend>
 bool repaired(Sheet& file, Check check, Mend mend) {
     const auto before = check(file);

@@ -57,4 +57,20 @@ Status take_all(Writer& image, Bytes input) {
     return image.flush();
 }
 
+/// Takes the steps on the image before them, if `may(image)`; it must open again.
+template <class Format, class May>
+void write_and_reopen(Bytes input, May may) {
+    if (input.size() < step_bytes) return;
+    Sheet& file = paper(input.first(input.size() - step_bytes));
+    {
+        auto image = Format::open_writer(Borrowed(file), OpenOptions{.cache = one_small_page},
+                                         Rationed{}, SystemCodecs{});
+        if (!image || image->size() == 0 || !may(*image)) return;
+        static_cast<void>(take_all(*image, input));
+    }
+    const auto again =
+        Format::open(MemoryStorage(file.bytes()), OpenOptions{}, Rationed{}, SystemCodecs{});
+    require(bool(again), "the image does not open again");
+}
+
 }  // namespace fuzz
