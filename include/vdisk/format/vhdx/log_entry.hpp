@@ -76,7 +76,8 @@ public:
         std::memcpy(ends.data(), data, lead);
         std::memcpy(ends.data() + lead, data + tail_at, tail);
         std::memcpy(data, sector_signature.data(), 4);
-        store_le32(data + 4, static_cast<uint32_t>(sequence >> 32));
+        store_le32(data + offsetof(LogDataSector, sequence_high),
+                   static_cast<uint32_t>(sequence >> 32));
         store_le32(data + tail_at, static_cast<uint32_t>(sequence & 0xFFFFFFFF));
         const Status used = use(Bytes(sector(index)));
         std::memcpy(data, ends.data(), lead);
@@ -85,7 +86,10 @@ public:
     }
 
 private:
-    static constexpr size_t lead = 8, tail = 4, tail_at = log_sector - tail;
+    // What of a sector stands in its descriptor: before and behind LogDataSector::data.
+    static constexpr size_t lead = offsetof(LogDataSector, data);
+    static constexpr size_t tail_at = offsetof(LogDataSector, sequence_low);
+    static constexpr size_t tail = log_sector - tail_at;
 
     [[nodiscard]] MutBytes piece(size_t index) const {
         return memory_.bytes().subspan(index << log_sector_bits, log_sector);
