@@ -1,7 +1,7 @@
 #!/bin/sh
 # night.sh SECONDS [BUILD]: all targets of a build of preset fuzz in turn, one on each processor,
 # SECONDS in all. What is of interest stays in BUILD/corpus for the next night, what is found in
-# BUILD/found, and its list is printed.
+# BUILD/found, and its list is printed, and what time the processors gave (own and the system's).
 set -eu
 fuzz=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:?SECONDS}
@@ -19,6 +19,7 @@ fuzz_one='
         >"found/$name.log" 2>&1 || true
     echo "$name: $(sed -n "s/^stat::number_of_executed_units: *//p" "found/$name.log") runs"'
 echo "$targets" | xargs -P "$(nproc)" -I '{}' sh -c "$fuzz_one" - '{}' "$fuzz" "$each"
+times | tail -n 1
 found=$(find found -type f ! -name '*.log')
 [ -z "$found" ] || { echo "found:" && echo "$found" && exit 1; }
 echo "nothing found"
