@@ -55,7 +55,7 @@ constexpr bool wanted(unsigned bits) {
 
 /// `value` rounded down to a multiple of 2^bits.
 [[nodiscard]] constexpr uint64_t align_down(uint64_t value, unsigned bits) {
-    return value & (0 - power_of_two(bits));
+    return value & ~(power_of_two(bits) - 1);
 }
 
 }  // namespace vdisk

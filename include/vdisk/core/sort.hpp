@@ -21,7 +21,7 @@ constexpr void sort(std::span<uint64_t> values) {
             i = child;
         }
     };
-    for (size_t i = values.size() / 2; i-- > 0;) sink(i, values.size());
+    for (size_t i = values.size() / 2; i > 0; --i) sink(i - 1, values.size());
     for (size_t end = values.size(); end > 1; --end) {
         const uint64_t largest = values[0];
         values[0] = values[end - 1];

@@ -96,7 +96,8 @@ private:
             const size_t whole = run->size() & ~size_t{7};
             for (size_t i = 0; i < whole; i += 8) {
                 const uint64_t to = load_be64(run->data() + i) & entry::offset_mask;
-                if (to - base < size && to != 0) mark(region, to >> layout.cluster_bits, 1);
+                if (to != 0 && to >= base && to - base < size)
+                    mark(region, to >> layout.cluster_bits, 1);
             }
             at += whole;
             bytes -= whole;

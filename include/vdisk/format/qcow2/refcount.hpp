@@ -42,8 +42,8 @@ inline void store_refcount(byte* block, uint64_t index, unsigned order, uint64_t
         return;
     }
     const size_t width = size_t{1} << (order - 3);
-    for (size_t i = width; i-- > 0; value >>= 8) {
-        block[index * width + i] = static_cast<byte>(value & 0xFF);
+    for (size_t i = width; i > 0; --i, value >>= 8) {
+        block[index * width + i - 1] = static_cast<byte>(value & 0xFF);
     }
 }
 

@@ -96,9 +96,9 @@ protected:
         return *entry;
     }
 
-    // Adds `delta` (1, or all ones for less one) to every refcount of the run. What is left of
+    // Adds `delta` (1 or -1) to every refcount of the run. What is left of
     // `run` after a failure was not changed.
-    Status add(Run& run, uint64_t delta) {
+    Status add(Run& run, int delta) {
         while (run.count > 0) {
             const auto block = block_of(run.first);
             if (!block) return block.error();
@@ -110,14 +110,14 @@ protected:
             if (Status got = load(piece, bytes); !got) return got;
             for (uint64_t i = piece.index; i < piece.index + piece.count; ++i) {
                 const uint64_t old = load_refcount(bytes.data(), i, order());
-                if (delta == 1 && old == max_refcount(order())) {
+                if (delta > 0 && old == max_refcount(order())) {
                     return fail(Errc::limit, "qcow2: refcount is too large for its width",
                                 {old, piece.at});
                 }
-                if (delta != 1 && old == 0) {
+                if (delta < 0 && old == 0) {
                     return corrupt("qcow2: refcount falls below zero", {run.first, piece.at});
                 }
-                store_refcount(bytes.data(), i, order(), old + delta);
+                store_refcount(bytes.data(), i, order(), delta > 0 ? old + 1 : old - 1);
             }
             Status put = tables_.put(piece.at, Bytes(bytes).first(piece.bytes), Stage::claim);
             if (!put) return put;
@@ -152,9 +152,11 @@ protected:
     // One reference less for each cluster of the run; as add().
     Status lower(Run& run) {
         if (run.first < space_.cursor) space_.cursor = run.first;
-        const uint64_t packed = (space_.packed_at - 1) >> layout_.cluster_bits;
-        if (packed >= run.first && packed < run.end()) space_.packed_at = 0;
-        return add(run, ~uint64_t{0});
+        if (space_.packed_at != 0) {
+            const uint64_t packed = (space_.packed_at - 1) >> layout_.cluster_bits;
+            if (packed >= run.first && packed < run.end()) space_.packed_at = 0;
+        }
+        return add(run, -1);
     }
 
     // Makes the file long enough for clusters up to `end`.

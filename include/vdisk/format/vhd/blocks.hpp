@@ -43,7 +43,7 @@ public:
     /// The block that meets one that begins at sector `at`; `nobody` if none does.
     [[nodiscard]] Slot meets(uint32_t at) const {
         const uint32_t slot = at / stride_;
-        for (const uint32_t i : {slot, slot - 1, slot + 1}) {
+        for (const uint32_t i : {slot, slot == 0 ? slot : slot - 1, slot + 1}) {
             if (i >= slots_) continue;
             const Slot other = get(i);
             if (other.number == nobody) continue;

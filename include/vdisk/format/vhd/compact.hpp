@@ -90,8 +90,8 @@ private:
 
     Status pack() {
         uint64_t from = 0;
-        for (uint32_t i = map_.slots(); i-- > 0;) {
-            const auto last = map_.slot(i);
+        for (uint32_t i = map_.slots(); i > 0; --i) {
+            const auto last = map_.slot(i - 1);
             if (last.number == map_.nobody) continue;
             const uint64_t at = uint64_t{last.at} << sector_bits;
             from = find_hole(layout(), image_.areas, map_, from, at);

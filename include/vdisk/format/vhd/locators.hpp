@@ -123,7 +123,8 @@ Result<std::string_view> load(const S& storage, const ParentLocator& locator, co
 }
 
 inline std::string_view base_name(std::string_view path) {
-    return path.substr(path.rfind('/') + 1);
+    const size_t slash = path.rfind('/');
+    return slash == path.npos ? path : path.substr(slash + 1);
 }
 
 }  // namespace locators
@@ -144,8 +145,9 @@ Result<std::string_view> parent_name(const S& storage, const Layout& layout, uns
             const auto name = locators::load(storage, locator, layout, out);
             if (!name && name.error().code == Errc::io) return name;
             if (!name && why.code == Errc::not_found) why = name.error();
-            if (!name || name->empty() || choice-- > 0) continue;
-            return name;
+            if (!name || name->empty()) continue;
+            if (choice == 0) return name;
+            --choice;
         }
     }
     if (choice > 0) return locators::missing();

@@ -160,7 +160,8 @@ Result<std::string_view> parent_name(const S& storage, const Layout& layout, uns
         }
         const std::string_view path = locator::plain_path(out.first(value->size()));
         if (path.empty()) continue;
-        if (choice-- == 0) return path;
+        if (choice == 0) return path;
+        --choice;
         has_any = true;
     }
     if (has_any) none = fail(Errc::not_found, "vhdx: the image names no other parent");

@@ -46,7 +46,7 @@ public:
             link(i) = static_cast<uint32_t>(i);
             out[i] = {edges[i], 0, nullptr};  // not painted
         }
-        for (size_t i = patches.size(); i-- > 0;) paint(patches[i], edges, out);
+        for (size_t i = patches.size(); i > 0; --i) paint(patches[i - 1], edges, out);
         size_t count = 0;
         for (size_t i = 0; i < edges.size(); ++i) {
             if (out[i].length > 0) out[count++] = out[i];
