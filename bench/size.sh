@@ -6,6 +6,7 @@
 #   size.sh                   a table for all targets, with compile times; takes a minute
 #   size.sh --check [FILE]    a table for the Cortex-M4 alone, also written to FILE; fails where a
 #                             figure is beyond its limit in size/limits.txt
+#   size.sh --functions FORMAT rom|ro|rw    bytes of each function on the Cortex-M4
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/..
@@ -132,6 +133,12 @@ table() { # TARGET
     every "$1" | while read -r line; do row $line; done
 }
 
+if [ "${1:-}" = --functions ]; then
+    translate m4 "$3" "$2" "$2"
+    arm-none-eabi-nm -S -C -t d "$work/$2.$3.o" |
+        sed -n 's/^[0-9]* 0*\([0-9]*\) [tTwW] \(vdisk::\)\{0,1\}/\1 /p' | sort -u | sort -rn
+    exit
+fi
 if [ "${1:-}" = --check ]; then
     table m4 >"$work/table"
     cat "$work/table"
