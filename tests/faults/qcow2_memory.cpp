@@ -109,7 +109,7 @@ TEST_CASE("qcow2: no memory, anywhere in any operation", "[qcow2][fault]") {
         }
     }
     tell_faults("memory, qcow2 operations", refusals);
-    CHECK(refusals > 5000);
+    CHECK(refusals > 5000 / share());
 }
 
 TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
@@ -136,7 +136,7 @@ TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
         }
     }
     tell_faults("memory, qcow2 refcounts", refusals);
-    CHECK(refusals > 1500);
+    CHECK(refusals > 1500 / share());
 }
 
 TEST_CASE("qcow: no memory, anywhere", "[qcow][fault]") {
@@ -159,7 +159,7 @@ TEST_CASE("qcow: no memory, anywhere", "[qcow][fault]") {
         }
     }
     tell_faults("memory, qcow", refusals);
-    CHECK(refusals > 600);
+    CHECK(refusals > 600 / share());
 }
 
 }  // namespace vdisk::test

@@ -79,7 +79,7 @@ TEST_CASE("vhd: no memory, anywhere in any operation", "[vhd][fault]") {
         }
     }
     tell_faults("memory, vhd operations", refusals);
-    CHECK(refusals > 2000);
+    CHECK(refusals > 2000 / share());
 }
 
 }  // namespace vdisk::test

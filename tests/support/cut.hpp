@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 #include <thread>
 #include <unordered_set>
@@ -15,6 +14,7 @@
 #include <vdisk/storage/power_cut_replay.hpp>
 
 #include "support/image_builder.hpp"
+#include "support/share.hpp"
 
 namespace vdisk::test {
 
@@ -91,16 +91,11 @@ private:
 /// Counts states over many replays, each content once. For several threads.
 class CutTally {
 public:
-    /// Whether the state is to be judged: all are, but in runs that are slow and look for something
-    /// else (sanitizers, coverage), where VDISK_CUT_SHARE=n has every n-th judged.
+    /// Whether the state is to be judged (share.hpp).
     [[nodiscard]] bool add(uint64_t hash) {
-        static const uint64_t share = [] {
-            const char* const wanted = std::getenv("VDISK_CUT_SHARE");
-            return wanted ? std::max<uint64_t>(std::strtoull(wanted, nullptr, 10), 1) : 1;
-        }();
         const std::lock_guard lock(mutex_);
         seen_.insert(hash);
-        if ((hash >> 32) % share != 0) return false;
+        if ((hash >> 32) % share() != 0) return false;
         ++judged_;
         return true;
     }

@@ -8,6 +8,7 @@
 #include <vdisk/allocation/heap.hpp>
 
 #include "catch.hpp"
+#include "support/share.hpp"
 
 namespace vdisk::test {
 
@@ -22,21 +23,23 @@ inline void tell_faults(std::string_view what, uint64_t count) {
 /// Whether memory is needed, or only helps: VHDX finds free space without its map of the file.
 enum class Need : uint8_t { all, most };
 
-/// Calls `attempt(memory)`, which gives a Status, with request n refused, n = 1, 2, ... until one
-/// is not reached. Each time it has to say that memory is short, and to give back what it had;
-/// `then()` looks at what is left. The number of refusals.
+/// Calls `attempt(memory)`, which gives a Status, with request n refused, n = 1, 2, ... (or a share
+/// of these) until one is not reached. Each time it has to say that memory is short, and to give
+/// back what it had; `then()` looks at what is left. The number of refusals.
 template <class Attempt, class Then>
 uint64_t refuse_each(const Attempt& attempt, const Then& then, Need need = Need::all) {
-    for (uint64_t n = 1;; ++n) {
+    uint64_t refusals = 0;
+    for (uint64_t n = 1 + first_of_share();; n += share()) {
         CAPTURE(n);
         REQUIRE(n < 1000);
         Refusal refusal{.countdown = n};
         const Status done = attempt(Failing(refusal));
         REQUIRE(refusal.live == 0);
-        if (!refusal.fired) return n - 1;
+        if (!refusal.fired) return refusals;
         INFO(done.error().what);
         if (need == Need::all || !done) REQUIRE(done.error().code == Errc::no_memory);
         then();
+        ++refusals;
     }
 }
 
