@@ -4,6 +4,7 @@
 #include <vdisk/format/qcow2/repair.hpp>
 
 #include "support/operations.hpp"
+#include "support/qcow2_damage.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -21,72 +22,13 @@ qcow2::RepairReport mend(File& file, Repair what) {
     return *report;
 }
 
-// Refcounts of the builder's images have 16 bits and one block per table entry.
-uint64_t refcount_at(const Built& image, uint64_t cluster, unsigned bits) {
-    const uint64_t per_block = (uint64_t{1} << bits) / 2;
-    const uint64_t block = get_be64(image.file, image.refcount_table_at + cluster / per_block * 8);
-    return block + cluster % per_block * 2;
-}
-
-struct Damage {
-    const char* name;
-    void (*inflict)(File&, const Built&);
-    bool loses_data;
-};
-
-const Damage damages[] = {
-    {"refcount too low", [](File& f, const Built& b) { set_be16(f, refcount_at(b, 5, 9), 0); },
-     false},
-    {"refcount too high", [](File& f, const Built& b) { set_be16(f, refcount_at(b, 5, 9), 9); },
-     false},
-    {"copied flag of L1",
-     [](File& f, const Built& b) {
-         set_be64(f, b.l1_at, get_be64(f, b.l1_at) ^ uint64_t{1} << 63);
-     },
-     false},
-    {"refcount block nowhere",
-     [](File& f, const Built& b) { set_be64(f, b.refcount_table_at, uint64_t{1} << 40); }, false},
-    {"refcount block unaligned",
-     [](File& f, const Built& b) {
-         set_be64(f, b.refcount_table_at, get_be64(f, b.refcount_table_at) + 8);
-     },
-     false},
-    {"refcount block twice",
-     [](File& f, const Built& b) {
-         set_be64(f, b.refcount_table_at + 8, get_be64(f, b.refcount_table_at));
-     },
-     false},
-    {"refcount table gone", [](File& f, const Built&) { set_be64(f, 48, uint64_t{1} << 40); },
-     false},
-    {"no refcount table", [](File& f, const Built&) { set_be32(f, 56, 0); }, false},
-    {"dirty", [](File& f, const Built&) { f[79] = byte{1}; }, false},
-    {"corrupt", [](File& f, const Built&) { f[79] = byte{2}; }, false},
-    {"L1 entry with reserved bits",
-     [](File& f, const Built& b) { set_be64(f, b.l1_at, get_be64(f, b.l1_at) | 2); }, false},
-    {"L1 entry past the end",
-     [](File& f, const Built& b) { set_be64(f, b.l1_at, uint64_t{1} << 40); }, true},
-    {"L1 entry into the header", [](File& f, const Built& b) { set_be64(f, b.l1_at, b.l1_at); },
-     true},
-    {"L2 entry past the end",
-     [](File& f, const Built& b) { set_be64(f, b.entry_at.begin()->second, uint64_t{1} << 40); },
-     true},
-    {"L2 entry into the L1 table",
-     [](File& f, const Built& b) { set_be64(f, b.entry_at.begin()->second, b.l1_at); }, true},
-    {"L2 entry unaligned",
-     [](File& f, const Built& b) {
-         set_be64(f, b.entry_at.begin()->second, b.file.size() / 1024 * 512 + 512 / 2);
-     },
-     true},
-    {"snapshot without L1", [](File& f, const Built& b) { set_be64(f, b.snapshots_at, 77); }, true},
-};
-
 }  // namespace
 
 TEST_CASE("qcow2: repair of damage of every kind", "[qcow2][repair]") {
     const Built image = build(lively(9));
     const auto whole = contents(image.file);
     REQUIRE(whole);
-    for (const Damage& damage : damages) {
+    for (const Qcow2Damage& damage : qcow2_damages) {
         CAPTURE(damage.name);
         File file = image.file;
         damage.inflict(file, image);
@@ -199,7 +141,7 @@ TEST_CASE("qcow2: what a file that was cut short counted leaks no more", "[qcow2
 TEST_CASE("qcow2: repair that is cut short is done again", "[qcow2][repair][power_cut]") {
     const Built image = build(lively(9));
     uint64_t states = 0;
-    for (const Damage& damage : damages) {
+    for (const Qcow2Damage& damage : qcow2_damages) {
         CAPTURE(damage.name);
         File file = image.file;
         damage.inflict(file, image);
@@ -262,7 +204,7 @@ TEST_CASE("qcow2: QEMU finds nothing after a repair", "[qcow2][repair][qemu]") {
     const TempDir folder;
     const std::string path = folder / "image";
     const Built image = build(lively(9));
-    for (const Damage& damage : damages) {
+    for (const Qcow2Damage& damage : qcow2_damages) {
         CAPTURE(damage.name);
         File file = image.file;
         damage.inflict(file, image);

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSL-1.0
-// VHDX without enough memory.
+// VHDX without enough memory, and on a storage that fails.
 #include <vdisk/format/vhdx/change.hpp>
 #include <vdisk/format/vhdx/compact.hpp>
 #include <vdisk/format/vhdx/repair.hpp>
 #include <vdisk/format/vhdx/resize.hpp>
 
-#include "faults/memory.hpp"
+#include "faults/everywhere.hpp"
 #include "support/cut_vhdx.hpp"
 
 namespace vdisk::test {
 
 namespace {
 
-using namespace memory_faults;
+using namespace everywhere;
 
 struct Subject {
+    static Status recover(GrowableMemory& file) { return vhdx::replay(file, Heap{}, SeededIds(4)); }
     static Status sound(const File& file) {
         GrowableMemory memory(file);
         if (Status replayed = vhdx::replay(memory, Heap{}, SeededIds(4)); !replayed)
@@ -43,25 +44,25 @@ File lively(const vhdx::CreateOptions& options, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("vhdx: no memory, anywhere in any operation", "[vhdx][fault]") {
+TEST_CASE("vhdx: faults anywhere in any operation", "[vhdx][fault]") {
     using enum Does;
-    uint64_t refusals = 0;
+    Injected faults;
     for (uint32_t seed = 1; seed <= 5; ++seed) {
         for (const bool is_child : {false, true}) {
             CAPTURE(seed, is_child);
             const uint64_t size = 3_MiB + seed * 8 * sector;
             const File image = lively(vhdx_options(size, is_child), seed);
             const auto each = [&](Does does, auto operation) {
-                refusals += refuse<Subject>(image, operation, does, Need::most);
+                faults.everywhere<Subject>(image, operation, does, seed == 1 && is_child,
+                                           Need::most);
             };
             const SeededIds ids(5);
             for (const CacheShape cache : shapes) {
                 each(nothing, [=](auto& s, auto m) {
-                    return read_all(
-                        vhdx::Image<PagedGrowable, decltype(m)>::open(s, {.cache = cache}, m));
+                    return read_all(vhdx::Image<Medium, decltype(m)>::open(s, {.cache = cache}, m));
                 });
                 each(many_steps, [=](auto& s, auto m) -> Status {
-                    auto writer = vhdx::Writer<PagedGrowable, decltype(m), SeededIds>::open(
+                    auto writer = vhdx::Writer<Medium, decltype(m), SeededIds>::open(
                         s, {.cache = cache}, m, ids);
                     if (!writer) return writer.error();
                     if (Status done = work(*writer, size, seed); !done) return done;
@@ -93,8 +94,9 @@ TEST_CASE("vhdx: no memory, anywhere in any operation", "[vhdx][fault]") {
             });
         }
     }
-    tell_faults("memory, vhdx operations", refusals);
-    CHECK(refusals > 300 / share());
+    faults.tell("vhdx operations");
+    CHECK(faults.memory > 300 / share());
+    CHECK(faults.io > 1000 / share());
 }
 
 }  // namespace vdisk::test

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSL-1.0
-// VHD without enough memory.
+// VHD without enough memory, and on a storage that fails.
 #include <vdisk/format/vhd/change.hpp>
 #include <vdisk/format/vhd/compact.hpp>
 #include <vdisk/format/vhd/resize.hpp>
 
-#include "faults/memory.hpp"
+#include "faults/everywhere.hpp"
 #include "support/vhd_work.hpp"
 
 namespace vdisk::test {
 
 namespace {
 
-using namespace memory_faults;
+using namespace everywhere;
 
 struct VhdSubject {
+    static Status recover(GrowableMemory& file) { return vhd::recover(file, Heap{}); }
     static Status sound(const File& file) { return at_most_leaks_in_vhd(file); }
     static Result<File> seen(const File& file) { return read_vhd(file, {}); }
 };
@@ -32,10 +33,10 @@ File lively(const vhd::CreateOptions& options, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("vhd: no memory, anywhere in any operation", "[vhd][fault]") {
+TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
     using enum Does;
     using enum vhd::Type;
-    uint64_t refusals = 0;
+    Injected faults;
     for (uint32_t seed = 1; seed <= 24; ++seed) {
         for (const uint8_t bits : {uint8_t{9}, uint8_t{12}, uint8_t{15}}) {
             for (const auto type : {vhd::Type::dynamic, differencing}) {
@@ -43,16 +44,16 @@ TEST_CASE("vhd: no memory, anywhere in any operation", "[vhd][fault]") {
                 const uint64_t size = (101 + seed) * sector;
                 const File image = lively(vhd_options(size, bits, type), seed);
                 const auto each = [&](Does does, auto operation) {
-                    refusals += refuse<VhdSubject>(image, operation, does);
+                    faults.everywhere<VhdSubject>(image, operation, does, seed == 1);
                 };
                 for (const CacheShape cache : shapes) {
                     each(nothing, [=](auto& s, auto m) {
                         return read_all(
-                            vhd::Image<PagedGrowable, decltype(m)>::open(s, {.cache = cache}, m));
+                            vhd::Image<Medium, decltype(m)>::open(s, {.cache = cache}, m));
                     });
                     each(many_steps, [=](auto& s, auto m) -> Status {
                         auto writer =
-                            vhd::Writer<PagedGrowable, decltype(m)>::open(s, {.cache = cache}, m);
+                            vhd::Writer<Medium, decltype(m)>::open(s, {.cache = cache}, m);
                         return writer ? work(*writer, size, seed) : Status(writer.error());
                     });
                 }
@@ -78,8 +79,9 @@ TEST_CASE("vhd: no memory, anywhere in any operation", "[vhd][fault]") {
             }
         }
     }
-    tell_faults("memory, vhd operations", refusals);
-    CHECK(refusals > 2000 / share());
+    faults.tell("vhd operations");
+    CHECK(faults.memory > 2000 / share());
+    CHECK(faults.io > 1000 / share());
 }
 
 }  // namespace vdisk::test

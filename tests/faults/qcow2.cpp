@@ -1,25 +1,33 @@
 // SPDX-License-Identifier: BSL-1.0
-// qcow and qcow2 without enough memory.
+// qcow and qcow2 without enough memory, and on a storage that fails.
 #include <vdisk/format/qcow/format.hpp>
 #include <vdisk/format/qcow2/amend.hpp>
-#include <vdisk/format/qcow2/bitmaps.hpp>
 #include <vdisk/format/qcow2/resize.hpp>
 #include <vdisk/format/qcow2/snapshots.hpp>
 
-#include "faults/memory.hpp"
+#include "faults/everywhere.hpp"
+#include "format/qcow2/bitmap_steps.hpp"
 #include "support/operations.hpp"
+#include "support/qcow2_damage.hpp"
 
 namespace vdisk::test {
 
 namespace {
 
-using namespace memory_faults;
+using namespace everywhere;
 
-struct Qcow2Subject {
+struct NeedsNoRecovery {
+    static Status recover(GrowableMemory&) { return {}; }
+};
+struct Qcow2Subject : NeedsNoRecovery {
     static Status sound(const File& file) { return at_most_leaks(file); }
     static Result<Contents> seen(const File& file) { return contents(file); }
 };
-struct QcowSubject {
+struct BitmapSubject : NeedsNoRecovery {
+    static Status sound(const File& file) { return at_most_leaks(file); }
+    static Result<bitmaps::AllSeen> seen(const File& file) { return bitmaps::all_of(file); }
+};
+struct QcowSubject : NeedsNoRecovery {
     static Status sound(const File& file) { return told(seen(file)); }
     static Result<File> seen(const File& file) {
         const auto image = Qcow::open(MemoryStorage(file), OpenOptions{}, Heap{}, SystemCodecs{});
@@ -83,13 +91,12 @@ void operations_of_version_3(const Each& each, uint64_t size) {
         state.refcount_order = 5;
         return qcow2::rewrite(s, state, m);
     });
-    each(one_step, [](auto& s, auto m) { return qcow2::add_bitmap(s, {.name = "b"}, m); });
 }
 
 }  // namespace
 
-TEST_CASE("qcow2: no memory, anywhere in any operation", "[qcow2][fault]") {
-    uint64_t refusals = 0;
+TEST_CASE("qcow2: faults anywhere in any operation", "[qcow2][fault]") {
+    Injected faults;
     for (uint32_t seed = 1; seed <= 12; ++seed) {
         for (const unsigned bits : {9u, 10u, 12u}) {
             for (const uint32_t version : {2u, 3u}) {
@@ -97,7 +104,7 @@ TEST_CASE("qcow2: no memory, anywhere in any operation", "[qcow2][fault]") {
                 const Qcow2Spec spec = lively(bits, version, seed);
                 const File image = build(spec).file;
                 const auto each = [&](Does does, auto operation) {
-                    refusals += refuse<Qcow2Subject>(image, operation, does);
+                    faults.everywhere<Qcow2Subject>(image, operation, does, seed == 1);
                 };
                 for (const CacheShape cache : shapes) {
                     each(Does::nothing, reading<Qcow2>(cache));
@@ -108,8 +115,58 @@ TEST_CASE("qcow2: no memory, anywhere in any operation", "[qcow2][fault]") {
             }
         }
     }
-    tell_faults("memory, qcow2 operations", refusals);
-    CHECK(refusals > 5000 / share());
+    faults.tell("qcow2 operations");
+    CHECK(faults.memory > 5000 / share());
+    CHECK(faults.io > 5000 / share());
+}
+
+TEST_CASE("qcow2: faults anywhere in work on bitmaps", "[qcow2][bitmaps][fault]") {
+    using enum Does;
+    Injected faults;
+    for (const unsigned bits : {9u, 12u}) {
+        GrowableMemory memory(bitmaps::with_bits(bits));
+        bitmaps::scatter(memory, "b9", 1, 30);
+        bitmaps::scatter(memory, "b16", 2, 5);
+        const File image = bytes_of(memory);
+        const auto each = [&](auto operation) {
+            CAPTURE(bits);
+            faults.everywhere<BitmapSubject>(image, operation, one_step, true);
+        };
+        using bitmaps::Do;
+        for (const bitmaps::Step& step :
+             std::initializer_list<bitmaps::Step>{{Do::add, "new"},
+                                                  {Do::remove, "b9"},
+                                                  {Do::clear, "b9"},
+                                                  {Do::disable, "e"},
+                                                  {Do::merge, "b9", "b16"},
+                                                  {Do::merge, "b16", "b9"}}) {
+            each([&](auto& s, auto m) { return bitmaps::run(s, step, m); });
+        }
+        each([](auto& s, auto m) { return qcow2::grow(s, 40_MiB, 0, m); });
+        each([](auto& s, auto m) { return qcow2::shrink(s, 1_MiB, m); });
+        faults.everywhere<BitmapSubject>(
+            image, [](auto& s, auto m) { return qcow2::mark_recording_dirty(s, m); }, many_steps,
+            true);
+    }
+    faults.tell("qcow2 bitmaps");
+    CHECK(faults.memory > 50 / share());
+    CHECK(faults.io > 500 / share());
+}
+
+TEST_CASE("qcow2: faults anywhere in a repair", "[qcow2][repair][fault]") {
+    Injected faults;
+    const Built image = build(test::lively(9));
+    for (const Qcow2Damage& damage : qcow2_damages) {
+        CAPTURE(damage.name);
+        File file = image.file;
+        damage.inflict(file, image);
+        faults.everywhere<Qcow2Subject>(
+            file, [](auto& s, auto m) { return told(qcow2::repair(s, Repair::all, m)); },
+            Does::mends, true);
+    }
+    faults.tell("qcow2 repair");
+    CHECK(faults.memory > 50 / share());
+    CHECK(faults.io > 500 / share());
 }
 
 TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
@@ -139,8 +196,8 @@ TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
     CHECK(refusals > 1500 / share());
 }
 
-TEST_CASE("qcow: no memory, anywhere", "[qcow][fault]") {
-    uint64_t refusals = 0;
+TEST_CASE("qcow: faults anywhere", "[qcow][fault]") {
+    Injected faults;
     for (uint32_t seed = 1; seed <= 12; ++seed) {
         for (const unsigned bits : {9u, 12u}) {
             CAPTURE(seed, bits);
@@ -152,14 +209,16 @@ TEST_CASE("qcow: no memory, anywhere", "[qcow][fault]") {
                                .clusters = mixture(count, seed, {Fill::data, Fill::packed})})
                     .file;
             for (const CacheShape cache : shapes) {
-                refusals += refuse<QcowSubject>(image, reading<Qcow>(cache), Does::nothing);
-                refusals += refuse<QcowSubject>(image, writing<Qcow>(cache, count << bits, seed),
-                                                Does::many_steps);
+                faults.everywhere<QcowSubject>(image, reading<Qcow>(cache), Does::nothing,
+                                               seed < 3);
+                faults.everywhere<QcowSubject>(image, writing<Qcow>(cache, count << bits, seed),
+                                               Does::many_steps, seed < 3);
             }
         }
     }
-    tell_faults("memory, qcow", refusals);
-    CHECK(refusals > 600 / share());
+    faults.tell("qcow");
+    CHECK(faults.memory > 600 / share());
+    CHECK(faults.io > 600 / share());
 }
 
 }  // namespace vdisk::test

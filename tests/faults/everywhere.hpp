@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSL-1.0
+// Operations that run out of memory at each request in turn, or whose storage fails at each call in
+// turn: what is left is sound, the old or the new where the operation is one step, nothing leaks,
+// and the next try makes it the new.
+#pragma once
+
+#include <vdisk/io/write.hpp>
+#include <vdisk/io/zero.hpp>
+#include <vdisk/storage/faulty.hpp>
+
+#include "support/bytes.hpp"
+#include "support/paged_growable.hpp"
+#include "support/places.hpp"
+#include "support/refusals.hpp"
+
+namespace vdisk::test::everywhere {
+
+/// What an operation does to the file.
+enum class Does : uint8_t {
+    nothing,
+    one_step,    ///< the guest sees the old state or the new one
+    many_steps,  ///< each leaves it sound
+    mends,       ///< what it was is not sound; when done it is
+};
+
+/// How many faults were injected into what works on a format.
+struct Injected {
+    uint64_t memory = 0, io = 0;
+
+    /// Both kinds, if `with_io`, everywhere in an operation.
+    template <class Subject, class Operation>
+    void everywhere(const File& before, const Operation& operation, Does does, bool with_io,
+                    Need need = Need::all);
+    void tell(const std::string& who) const {
+        tell_faults("memory, " + who, memory);
+        tell_faults("I/O, " + who, io);
+    }
+};
+
+/// What an operation works on.
+using Medium = FaultyStorage<PagedGrowable>;
+
+/// `operation(storage, memory)`, which gives a Status, on a file. What a test knows of a format:
+/// `Subject::sound(file)` gives a Status, `Subject::seen(file)` what a guest sees,
+/// `Subject::recover(storage)` is what has to be done before a change after one that was cut short.
+template <class Subject, class Operation>
+class Trial {
+public:
+    Trial(const File& before, const Operation& operation, Does does)
+        : before_(before), operation_(operation), does_(does), file_(before) {
+        if (does != Does::mends) old_ = value_of(Subject::seen(before));
+        fresh_ = succeed();
+    }
+    Trial(const Trial&) = delete;
+
+    uint64_t refuse_memory(Need need = Need::all) {
+        return refuse_each(
+            [&](Failing memory) {
+                file_ = GrowableMemory(before_);
+                return run(memory);
+            },
+            [&] { look(); }, need);
+    }
+
+    uint64_t fail_io() {
+        uint64_t count = 0;
+        for (uint64_t n = 1 + first_of_share();; n += share()) {
+            CAPTURE(n);
+            REQUIRE(n < 20000);
+            file_ = GrowableMemory(before_);
+            fault_ = {.countdown = n, .remains = n % 2 == 0 ? Remains::torn : Remains::nothing};
+            const Status done = run(Heap{});
+            INFO(done.error().what);
+            if (!fault_.fired) {
+                REQUIRE(done);
+                return count;
+            }
+            // What fails after the work is done (giving back what is not used any more) may be
+            // passed over.
+            if (!done) REQUIRE(done.error().code == Errc::io);
+            look();
+            ++count;
+        }
+    }
+
+private:
+    template <class M>
+    Status run(M memory) {
+        Medium storage(PagedGrowable(file_), fault_);
+        return operation_(storage, memory);
+    }
+
+    auto succeed() {
+        fault_ = {};
+        REQUIRE(Subject::recover(file_));
+        const Status done = run(Heap{});
+        INFO(done.error().what);
+        REQUIRE(done);
+        REQUIRE(Subject::sound(bytes_of(file_)));
+        return value_of(Subject::seen(bytes_of(file_)));
+    }
+
+    void look() {
+        const File half = bytes_of(file_);
+        if (half == before_) return;  // from here it works, as seen above
+        REQUIRE(does_ != Does::nothing);
+        if (does_ != Does::mends) {
+            look_at_sound(half);
+            if (does_ == Does::one_step && value_of(Subject::seen(half)) != old_) return;
+        }
+        const bool same = succeed() == fresh_;
+        REQUIRE(same);
+    }
+
+    void look_at_sound(const File& half) const {
+        const Status sound = Subject::sound(half);
+        INFO(sound.error().what);
+        REQUIRE(sound);
+        const auto seen = value_of(Subject::seen(half));
+        const bool whole = seen == old_ || seen == fresh_;
+        if (does_ == Does::one_step) REQUIRE(whole);
+    }
+
+    using Seen = std::remove_cvref_t<decltype(*Subject::seen(File{}))>;
+    const File& before_;
+    const Operation& operation_;
+    Does does_;
+    GrowableMemory file_;
+    Fault fault_;
+    Seen old_, fresh_;
+};
+
+template <class Subject, class Operation>
+void Injected::everywhere(const File& before, const Operation& operation, Does does, bool with_io,
+                          Need need) {
+    Trial<Subject, Operation> trial(before, operation, does);
+    memory += trial.refuse_memory(need);
+    if (with_io) io += trial.fail_io();
+}
+
+/// What a guest does to a disk of so many bytes.
+template <class W>
+Status work(W& writer, uint64_t size, uint32_t seed) {
+    std::vector<byte> scratch(4096);
+    const File bytes = noise(3000, seed);
+    for (uint64_t at = seed * 512 % 4096; at + 6000 < size; at += size / 7) {
+        if (Status put = write(writer, at + 100, bytes, scratch); !put) return put;
+        if (Status put = zero(writer, at + 2000, 900, scratch); !put) return put;
+    }
+    if (Status gone = discard(writer, 0, size / 9); !gone) return gone;
+    return writer.flush();
+}
+
+/// Reads all of it.
+template <class I>
+Status read_all(const Result<I>& image) {
+    if (!image) return image.error();
+    File disk(static_cast<size_t>(std::min<uint64_t>(image->size(), 4_MiB)));
+    return read(*image, 0, disk);
+}
+
+/// Sizes of the cache of tables.
+inline constexpr CacheShape shapes[] = {{9, 0}, {9, 3}, {12, 1}, {12, 5}};
+
+template <class R>
+Status told(const R& report) {
+    return report ? Status{} : Status(report.error());
+}
+
+}  // namespace vdisk::test::everywhere
