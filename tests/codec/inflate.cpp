@@ -49,5 +49,8 @@ TEST_CASE("inflate: what cannot be unpacked is told", "[codec][inflate]") {
     std::vector<byte> damaged(stream.size(), byte{0xFF});
     CHECK(codec.unpack(Packing::deflate, damaged, out).error().code == Errc::corrupt);
     CHECK(Inflate(small).unpack(Packing::deflate, stream, out).error().code == Errc::no_memory);
+    CHECK(Inflate(MutBytes(small).first(1)).unpack(Packing::deflate, stream, out).error().code ==
+          Errc::no_memory);
     CHECK(codec.unpack(Packing::deflate, stream, out));
+    CHECK(codec.unpack(Packing::deflate, {}, {}));  // a block of nothing
 }

@@ -60,4 +60,7 @@ TEST_CASE("result: takes another value, or an error, in its place", "[result]") 
     CHECK_FALSE(number);
     CHECK(*copy == 2);
     CHECK_FALSE(*Result<std::optional<int>>(std::in_place));
+    Result<std::unique_ptr<int>>& same = result;
+    result = std::move(same);
+    CHECK(**result == 6);
 }

@@ -94,6 +94,7 @@ TEST_CASE("utf16: no more than there is room for", "[core][utf16]") {
     CHECK(encoded("abc", u"abc", 6) == "");
     CHECK(encoded("abc", u"abc", 5) == too_long);
     CHECK(encoded("\xF0\x9F\x92\xBE", u"", 3) == too_long);
+    CHECK(encoded("\xF0\x9F\x92\xBE", u"", 1) == too_long);
 }
 
 TEST_CASE("utf16: what is not UTF-8", "[core][utf16]") {

@@ -117,6 +117,13 @@ TEST_CASE("qcow: L1 and L2 entries that lie", "[qcow][hostile]") {
     const auto packed = [](uint64_t at, uint64_t length) {
         return compressed | length << (63 - 12) | at;
     };
+    const auto onto_l1 = [=](File& file) {  // which is moved to where a cluster may begin
+        const uint64_t at = blocks(file.size(), 12) << 12;
+        file.resize(at + 4096);
+        std::copy_n(&file[l1], 24, &file[at]);
+        set_be64(file, 40, at);
+        set_be64(file, l2, at);
+    };
     const char* const l2_past_end = "qcow: L2 table ends past the end of the file";
     const char* const l2_overlaps = "qcow: L2 table overlaps the header or the L1 table";
     const char* const packed_past_end = "qcow: compressed cluster ends past the end of the file";
@@ -129,6 +136,8 @@ TEST_CASE("qcow: L1 and L2 entries that lie", "[qcow][hostile]") {
                    {"cluster nowhere", be64(l2, 0), corrupt, fine},
                    {"cluster unaligned", be64(l2, 0x2001), corrupt,
                     "qcow: cluster offset is not a multiple of 512"},
+                   {"cluster on the L1", onto_l1, corrupt,
+                    "qcow: cluster overlaps the header or the L1 table"},
                    {"cluster far away", be64(l2, 0x20000000), corrupt,
                     "qcow: cluster lies past the end of the file"},
                    {"stream of no bytes", be64(l2, packed(4096, 0)), corrupt,

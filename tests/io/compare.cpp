@@ -102,6 +102,16 @@ TEST_CASE("compare: what is empty on both sides is not read", "[compare]") {
     CHECK(counters.read_bytes == 4 * 64_KiB);
 }
 
+TEST_CASE("compare: calls that cannot be", "[compare]") {
+    const File bytes = noise(4096);
+    const auto image = raw_image(bytes);
+    File buffer(512);
+    CHECK(compare(image, image, 0, 4096, MutBytes(buffer).first(1)).error().code == Errc::invalid);
+    CHECK(compare(image, image, 2, ~uint64_t{0}, buffer).error().code == Errc::invalid);
+    CHECK(compare(image, image, 4096, 0, buffer));
+    CHECK_FALSE(io::first_difference({}, {}));
+}
+
 TEST_CASE("compare: failures are reported", "[compare][fault]") {
     const File bytes = noise(50000);
     const auto good = raw_image(bytes);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // Zeros and discards: without storing zeros where the format can, and never more than was asked.
 #include <vdisk/allocation/heap.hpp>
+#include <vdisk/io/walk.hpp>
+#include <vdisk/io/write.hpp>
 #include <vdisk/storage/counting.hpp>
 
 #include "catch.hpp"
@@ -110,6 +112,10 @@ TEST_CASE("zero, discard: past the end of the disk", "[zero]") {
     CHECK(vdisk::zero(*disk.writer, 1, ~uint64_t{0}, disk.scratch).error().code == Errc::invalid);
     CHECK(discard(*disk.writer, base.size - 1, 2).error().code == Errc::invalid);
     CHECK(discard(*disk.writer, base.size, 0));
+    CHECK(write(*disk.writer, 0, File(1), MutBytes{}).error().code == Errc::invalid);
+    CHECK(write(*disk.writer, base.size, File(1), disk.scratch).error().code == Errc::invalid);
+    const auto nothing = [](uint64_t, const Extent&) -> Status { return {}; };
+    CHECK(walk(*disk.writer, 1, base.size, nothing).error().code == Errc::invalid);
 }
 
 TEST_CASE("discard: gives whole blocks up and nothing else", "[zero]") {

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <vdisk/storage/borrowed.hpp>
@@ -45,16 +47,61 @@ private:
     void (*handler_)(int);
 };
 
-static_assert(detail::os_error(ENOENT, "").code == Errc::not_found);
-static_assert(detail::os_error(EACCES, "").code == Errc::denied);
-static_assert(detail::os_error(EPERM, "").code == Errc::denied);
-static_assert(detail::os_error(ENOSPC, "").code == Errc::no_space);
-static_assert(detail::os_error(EDQUOT, "").code == Errc::no_space);
-static_assert(detail::os_error(EROFS, "").code == Errc::read_only);
-static_assert(detail::os_error(EIO, "").code == Errc::io && detail::os_error(EIO, "").os == EIO);
+// Memory that nobody may change any more, as a file.
+PreadStorage sealed(Bytes content) {
+    const int fd = ::memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    REQUIRE(fd >= 0);
+    auto file = PreadStorage::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), Access::write);
+    REQUIRE(file);
+    REQUIRE(file->resize(content.size()));
+    REQUIRE(file->write(0, content));
+    REQUIRE(::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0);
+    ::close(fd);
+    return *file;
+}
+
 static_assert(std::copyable<PreadStorage> && !ViewableStorage<PreadStorage>);
 
 }  // namespace
+
+TEST_CASE("pread: what the system's numbers mean", "[pread]") {
+    const std::pair<int, Errc> all[] = {{ENOENT, Errc::not_found},
+                                        {EACCES, Errc::denied},
+                                        {EPERM, Errc::denied},
+                                        {ENOSPC, Errc::no_space},
+                                        {EDQUOT, Errc::no_space},
+                                        {EROFS, Errc::read_only},
+                                        {EIO, Errc::io}};
+    for (const auto& [os, code] : all) {
+        CHECK(detail::os_error(os, "").code == code);
+        CHECK(detail::os_error(os, "").os == os);
+    }
+    CHECK(detail::open_error(EISDIR).code == Errc::unsupported);
+    CHECK(detail::open_error(EACCES).code == Errc::denied);
+}
+
+TEST_CASE("pread: what the system refuses is told", "[pread]") {
+    const std::vector<byte> data = test::noise(8192);
+    PreadStorage file = sealed(data);
+    CHECK(file.write(0, Bytes(data).first(10)).error().code == Errc::denied);
+    CHECK(file.resize(100).error().code == Errc::denied);
+    CHECK(file.punch(0, 4096).error().code == Errc::denied);
+    CHECK(file.size() == 8192);
+    std::vector<byte> out(8192);
+    REQUIRE(file.read(0, out));
+    CHECK(out == data);
+}
+
+TEST_CASE("pread: room and holes, of nothing and past the end", "[pread]") {
+    const test::TempDir dir;
+    PreadStorage file = make(dir / "a", test::noise(8192));
+    CHECK(file.reserve(8000, 193).error().code == Errc::invalid);
+    CHECK(file.reserve(8192, 0));
+    CHECK(file.reserve(0, 8192));
+    CHECK(file.punch(8000, 193).error().code == Errc::invalid);
+    CHECK(file.punch(8192, 0));
+    CHECK(file.flush());
+}
 
 TEST_CASE("pread: what is written is read back by another handle", "[pread]") {
     const test::TempDir dir;

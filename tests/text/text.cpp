@@ -66,6 +66,8 @@ TEST_CASE("text: sizes that people write", "[text]") {
                             "0x1k",
                             "1x",
                             "1,5M",
+                            "1.-M",
+                            "0x:",
                             "9223372036854775808",
                             "18446744073709551616",
                             "8E",
@@ -107,6 +109,14 @@ TEST_CASE("text: a name cannot drive the terminal", "[text]") {
     CHECK(text::printable("\xC2\x9B") == "\\xc2\\x9b");           // CSI in one character
     CHECK(text::printable("\xE2\x80\xAE") == "\\xe2\\x80\\xae");  // turns the order around
     CHECK(text::printable("\xFF\xC0\xAF") == "\\xff\\xc0\\xaf");
+    CHECK(text::printable("\xC2\xAD") == "\\xc2\\xad");           // a hyphen that is not there
+    CHECK(text::printable("\xD8\x9C") == "\\xd8\\x9c");           // Arabic letter mark
+    CHECK(text::printable("\xEF\xBB\xBF") == "\\xef\\xbb\\xbf");  // byte order mark
+    CHECK(text::printable("\xE2\x80\x8B") == "\\xe2\\x80\\x8b");  // no width
+    CHECK(text::printable("\xE2\x81\xA6") == "\\xe2\\x81\\xa6");  // isolates
+    CHECK(text::printable("\xE2(\xA1") == "\\xe2(\\xa1");         // cut in the middle
+    CHECK(text::printable("\xE0\x80\xAF") == "\\xe0\\x80\\xaf");  // overlong
+    CHECK(text::printable("\xE2\x82\xAC\xE2\x81\xB0") == "\xE2\x82\xAC\xE2\x81\xB0");
 }
 
 TEST_CASE("text: a JSON document", "[text][json]") {

@@ -123,6 +123,10 @@ TEST_CASE("qcow: a compressed cluster is unpacked before it is overwritten", "[q
 TEST_CASE("qcow: writes past the end and images that cannot be", "[qcow][write]") {
     GrowableMemory memory;
     CHECK(qcow::create(memory, {.size = 0}).error().code == Errc::invalid);
+    CHECK(qcow::create(memory, {.size = uint64_t{1} << 62}).error().code == Errc::invalid);
+    const std::string long_name(1024, 'n');
+    CHECK(qcow::create(memory, {.size = 512, .backing_file = long_name}).error().code ==
+          Errc::invalid);
     CHECK(qcow::create(memory, {.size = 512, .cluster_bits = 17}).error().code == Errc::corrupt);
     REQUIRE(qcow::create(memory, small));
     auto writer = Writer<GrowableMemory>::open(std::move(memory));

@@ -4,6 +4,7 @@
 #include <vdisk/io/zero.hpp>
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/counting.hpp>
+#include <vdisk/storage/faulty.hpp>
 #include <vdisk/storage/growable.hpp>
 #include <vdisk/storage/power_cut.hpp>
 #include <vdisk/storage/pread.hpp>
@@ -96,6 +97,28 @@ TEST_CASE("raw: zeros are not stored where holes can be made", "[raw][write]") {
     CHECK(seen[100 + 20 * 512] == byte{9});
     CHECK(seen[30 * 512] == byte{0});
     CHECK(seen[40 * 512] == byte{9});
+}
+
+TEST_CASE("raw: a hole that cannot be made for another reason is told", "[raw][write]") {
+    CutLog log;
+    File bytes(64 * 512, byte{9});
+    Fault fault;
+    using S = FaultyStorage<PowerCutStorage>;
+    auto writer = raw::Writer<S>::open(S(PowerCutStorage(log, bytes), fault));
+    REQUIRE(writer);
+    fault.countdown = 1;
+    CHECK(writer->zero(512, 1024).error().code == Errc::io);
+    fault.countdown = 1;
+    CHECK(discard(*writer, 512, 1024).error().code == Errc::io);
+    CHECK(writer->zero(65 * 512, 512).error().code == Errc::invalid);
+}
+
+TEST_CASE("raw: a file of more than 2^63 bytes", "[raw]") {
+    struct Endless {
+        [[nodiscard]] uint64_t size() const { return ~uint64_t{0}; }
+        Status read(uint64_t, MutBytes) const { return {}; }
+    };
+    CHECK(raw::Image<Endless>::open({}).error().code == Errc::limit);
 }
 
 TEST_CASE("raw: discard without holes keeps what is there", "[raw][write]") {
