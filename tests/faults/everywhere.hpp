@@ -138,6 +138,25 @@ void Injected::everywhere(const File& before, const Operation& operation, Does d
     if (with_io) io += trial.fail_io();
 }
 
+/// `create(storage)` with an I/O error at each of its calls: it says so. The number of faults.
+template <class Create>
+uint64_t fail_creation(const Create& create) {
+    uint64_t count = 0;
+    for (uint64_t n = 1 + first_of_share();; n += share()) {
+        CAPTURE(n);
+        REQUIRE(n < 20000);
+        GrowableMemory file;
+        Fault fault{.countdown = n, .remains = n % 2 == 0 ? Remains::torn : Remains::nothing};
+        Medium storage(PagedGrowable(file), fault);
+        const Status done = create(storage);
+        INFO(done.error().what);
+        REQUIRE(static_cast<bool>(done) != fault.fired);
+        if (done) return count;
+        REQUIRE(done.error().code == Errc::io);
+        ++count;
+    }
+}
+
 /// What a guest does to a disk of so many bytes.
 template <class W>
 Status work(W& writer, uint64_t size, uint32_t seed) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // qcow and qcow2 without enough memory, and on a storage that fails.
+#include <vdisk/format/qcow/create.hpp>
 #include <vdisk/format/qcow/format.hpp>
 #include <vdisk/format/qcow2/amend.hpp>
 #include <vdisk/format/qcow2/resize.hpp>
@@ -219,6 +220,26 @@ TEST_CASE("qcow: faults anywhere", "[qcow][fault]") {
     faults.tell("qcow");
     CHECK(faults.memory > 600 / share());
     CHECK(faults.io > 600 / share());
+}
+
+TEST_CASE("qcow, qcow2: I/O errors while an image is made", "[qcow][qcow2][fault]") {
+    using enum qcow2::Preallocation;
+    uint64_t faults = 0;
+    for (const auto preallocation : {off, metadata, falloc, full}) {
+        for (const bool extended : {false, true}) {
+            const qcow2::CreateOptions options{.size = 2_MiB,
+                                               .cluster_bits = 14,
+                                               .extended_l2 = extended,
+                                               .preallocation = preallocation};
+            faults += fail_creation([&](auto& s) { return qcow2::create(s, options); });
+        }
+    }
+    const qcow2::CreateOptions outside{.size = 256_KiB, .data_file = "data", .preallocation = full};
+    faults += fail_creation([&](auto& s) { return qcow2::create_data_file(s, outside); });
+    const qcow::CreateOptions child{.size = 1_MiB, .backing_file = "base"};
+    faults += fail_creation([&](auto& s) { return qcow::create(s, child); });
+    tell_faults("I/O, qcow and qcow2 creation", faults);
+    CHECK(faults > 50 / share());
 }
 
 }  // namespace vdisk::test

@@ -84,4 +84,15 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
     CHECK(faults.io > 1000 / share());
 }
 
+TEST_CASE("vhd: I/O errors while an image is made", "[vhd][fault]") {
+    uint64_t faults = 0;
+    for (const auto type : {vhd::Type::fixed, vhd::Type::dynamic, vhd::Type::differencing}) {
+        auto options = vhd_options(8_MiB, 15, type);
+        options.parent.absolute_path = "/there/parent.vhd";
+        faults += fail_creation([&](auto& s) { return vhd::create(s, options); });
+    }
+    tell_faults("I/O, vhd creation", faults);
+    CHECK(faults > 20 / share());
+}
+
 }  // namespace vdisk::test

@@ -99,4 +99,19 @@ TEST_CASE("vhdx: faults anywhere in any operation", "[vhdx][fault]") {
     CHECK(faults.io > 1000 / share());
 }
 
+TEST_CASE("vhdx: I/O errors while an image is made", "[vhdx][fault]") {
+    uint64_t faults = 0;
+    for (const bool is_child : {false, true}) {
+        for (const bool fixed : {false, true}) {
+            if (is_child && fixed) continue;
+            auto options = vhdx_options(3_MiB, is_child);
+            options.fixed = fixed;
+            faults +=
+                fail_creation([&](auto& s) { return vhdx::create(s, options, SeededIds(1)); });
+        }
+    }
+    tell_faults("I/O, vhdx creation", faults);
+    CHECK(faults > 20 / share());
+}
+
 }  // namespace vdisk::test
