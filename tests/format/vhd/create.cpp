@@ -212,6 +212,16 @@ TEST_CASE("vhd: a path that cannot be written changes nothing", "[vhd][change]")
         const bool same = bytes_of(memory) == before;
         CHECK(same);
     }
+    GrowableMemory memory(before);
+    const std::string long_path(100000, 'n');
+    CHECK(vhd::set_parent(memory, {.unique_id = guid(3)}, Heap{}).error().code == Errc::invalid);
+    CHECK_FALSE(
+        vhd::set_parent(memory, {.unique_id = guid(3), .relative_path = long_path}, Heap{}));
+    memory = GrowableMemory(new_vhd(vhd_options(1_MiB, 21)));
+    CHECK(vhd::set_parent(memory, {.unique_id = guid(3), .relative_path = "x"}, Heap{})
+              .error()
+              .code == Errc::invalid);
+    CHECK(vhd::set_parent_id(memory, guid(3), 0, Heap{}).error().code == Errc::invalid);
 }
 
 TEST_CASE("vhd: no table is made that would not be read", "[vhd][create]") {
@@ -227,5 +237,9 @@ TEST_CASE("vhd: sizes that a disk cannot get", "[vhd][resize]") {
     CHECK(vhd::grow(memory, vhd::max_size + 512, Heap{}).error().code == Errc::invalid);
     CHECK(vhd::shrink(memory, 101 * sector, Heap{}).error().code == Errc::invalid);
     CHECK(vhd::shrink(memory, 0, Heap{}).error().code == Errc::invalid);
+    const File before = bytes_of(memory);
+    CHECK(vhd::grow(memory, 100 * sector, Heap{}));
+    CHECK(vhd::shrink(memory, 100 * sector, Heap{}));
+    CHECK(bytes_of(memory) == before);
     CHECK(vhd::grow(memory, 100 * sector + 1, Heap{}).error().code == Errc::invalid);
 }

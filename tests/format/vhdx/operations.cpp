@@ -237,10 +237,57 @@ TEST_CASE("vhdx: sizes that cannot be are refused, and nothing is written", "[vh
     CHECK(vhdx::grow(memory, 5_MiB + 100, Heap{}, SeededIds(8)).error().code == Errc::invalid);
     CHECK(vhdx::grow(memory, 1_MiB, Heap{}, SeededIds(8)).error().code == Errc::invalid);
     CHECK(vhdx::shrink(memory, 0, Heap{}, SeededIds(8)).error().code == Errc::invalid);
+    CHECK(vhdx::shrink(memory, 1_GiB, Heap{}, SeededIds(8)).error().code == Errc::invalid);
     CHECK(vhdx::grow(memory, (uint64_t{1} << 46) + 512, Heap{}, SeededIds(8)).error().code ==
           Errc::invalid);
     const bool same = bytes_of(memory) == before;
     CHECK(same);
+}
+
+TEST_CASE("vhdx: images that cannot be made", "[vhdx][create]") {
+    const vhdx::CreateOptions good = vhdx_options(5_MiB);
+    const auto refused = [&](auto change) {
+        vhdx::CreateOptions bad = good;
+        change(bad);
+        GrowableMemory memory;
+        const Status made = vhdx::create(memory, bad, SeededIds(1));
+        CHECK(made.error().code == Errc::invalid);
+        CHECK(memory.size() == 0);
+    };
+    using Options = vhdx::CreateOptions;
+    refused([](Options& o) { o.sector_bits = 10; });
+    refused([](Options& o) { o.physical_bits = 10; });
+    refused([](Options& o) { o.block_bits = 19; });
+    refused([](Options& o) { o.block_bits = 29; });
+    refused([](Options& o) { o.size = 0; });
+    refused([](Options& o) { o.size = (uint64_t{64} << 40) + 1; });
+    refused([](Options& o) { o.log_length = 0; });
+    refused([](Options& o) { o.log_length = (1 << 20) + 4096; });
+    refused([](Options& o) { o.log_length = uint32_t{1025} << 20; });
+    refused([](Options& o) { o.is_child = o.fixed = true; });
+}
+
+TEST_CASE("vhdx: links that cannot be", "[vhdx][parent]") {
+    const Guid parent = SeededIds(3)();
+    for (const bool is_child : {false, true}) {
+        GrowableMemory memory(new_vhdx(vhdx_options(5_MiB, is_child)));
+        const File before = bytes_of(memory);
+        const auto link = [&](std::string_view path) {
+            return vhdx::set_parent(memory, {.data_write_guid = parent, .relative_path = path},
+                                    Heap{}, SeededIds(8))
+                .error()
+                .code;
+        };
+        CHECK(link("") == Errc::invalid);
+        CHECK(link("not\xffUTF-8") == Errc::invalid);
+        if (!is_child) {
+            CHECK(link("x.vhdx") == Errc::invalid);
+            CHECK(vhdx::set_parent_id(memory, parent, {}, Heap{}, SeededIds(8)).error().code ==
+                  Errc::invalid);
+        }
+        const bool same = bytes_of(memory) == before;
+        CHECK(same);
+    }
 }
 
 TEST_CASE("vhdx: compacting drops what says nothing and closes the holes", "[vhdx][compact]") {
