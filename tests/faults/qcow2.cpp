@@ -121,6 +121,29 @@ TEST_CASE("qcow2: faults anywhere in any operation", "[qcow2][fault]") {
     CHECK(faults.io > 5000 / share());
 }
 
+TEST_CASE("qcow2: faults anywhere with extended L2 entries", "[qcow2][fault]") {
+    Injected faults;
+    Qcow2Spec spec = test::lively(14, 3, true);
+    spec.size = (30 << 14) + 1024;
+    std::erase_if(spec.clusters, [](const Cluster& c) { return c.index > 30; });
+    for (SnapshotSpec& s : spec.snapshots) {
+        std::erase_if(s.clusters, [](const Cluster& c) { return c.index > 30; });
+    }
+    spec.clusters.push_back({3, Fill::data, 5, 0x0F0F'FF00, 0xF0F0'0000});
+    std::erase_if(spec.clusters, [](const Cluster& c) { return c.index == 3 && c.seed != 5; });
+    const File image = build(spec).file;
+    const auto each = [&](Does does, auto operation) {
+        faults.everywhere<Qcow2Subject>(image, operation, does, true);
+    };
+    each(Does::nothing, reading<Qcow2>({9, 3}));
+    each(Does::many_steps, writing<Qcow2>({9, 3}, spec.size, 1));
+    operations(each);
+    operations_of_version_3(each, spec.size);
+    faults.tell("qcow2 extended L2");
+    CHECK(faults.memory > 50 / share());
+    CHECK(faults.io > 500 / share());
+}
+
 TEST_CASE("qcow2: faults anywhere in work on bitmaps", "[qcow2][bitmaps][fault]") {
     using enum Does;
     Injected faults;
