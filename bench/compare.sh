@@ -4,7 +4,7 @@
 # cases whose name contains WORD. Prints a line per case and program: the least and the median time
 # in ms, the peak memory in MiB (0 without GNU time), the MiB that a result takes. Writes
 # results/compare.tsv, .md and .svg beside this file (into $RESULTS if that names a folder); $NOTE is
-# told there besides date and machine.
+# told there besides date and machine. With WORD, $RESULTS has to be set.
 #
 # The data is an ext4 file system of MiB MiB (default 512) made of this machine's own files, or
 # the raw image in $DISK. Everything lies in memory, so that no drive is measured: it takes up to
@@ -15,6 +15,9 @@ PATH=$PATH:/sbin:/usr/sbin
 [ $# -ge 1 ] || { echo "usage: compare.sh TOOL [ROUNDS [MiB [WORD]]]" >&2 && exit 2; }
 here=$(dirname "$(realpath "$0")")
 tool=$(realpath "$1") rounds=${2:-3} size=${3:-512} word=${4:-}
+if [ -n "$word" ] && [ -z "${RESULTS:-}" ]; then
+    echo "compare.sh: a part of the cases is not the result that is kept: set RESULTS" >&2 && exit 2
+fi
 results=$(realpath "${RESULTS:-$here/results}")
 work=$(mktemp -d -p "${TMPDIR:-/dev/shm}" vdisk-compare.XXXXXX)
 trap 'rm -rf "$work"' EXIT

@@ -17,9 +17,14 @@ fuzz_one='
     "bin/$1" $dict -max_len=65536 -timeout=10 -rss_limit_mb=1024 -max_total_time="$3" \
         -print_final_stats=1 -artifact_prefix="found/$name/" "corpus/$name" "fuzz/seeds/$name" \
         >"found/$name.log" 2>&1 || true
-    echo "$name: $(sed -n "s/^stat::number_of_executed_units: *//p" "found/$name.log") runs"'
-echo "$targets" | xargs -P "$(nproc)" -I '{}' sh -c "$fuzz_one" - '{}' "$fuzz" "$each"
-times | tail -n 1
-found=$(find found -type f ! -name '*.log')
+    runs=$(sed -n "s/^stat::number_of_executed_units: *//p" "found/$name.log")
+    echo "$name: ${runs:-no} runs"
+    [ -n "$runs" ] || ls "found/$name" | grep -q . || { tail -n 3 "found/$name.log" && exit 1; }'
+failed=0
+echo "$targets" | xargs -P "$(nproc)" -I '{}' sh -c "$fuzz_one" - '{}' "$fuzz" "$each" || failed=1
+times >found/times
+tail -n 1 found/times
+found=$(find found -mindepth 2 -type f)
 [ -z "$found" ] || { echo "found:" && echo "$found" && exit 1; }
+[ $failed = 0 ] || { echo "not all targets ran" && exit 1; }
 echo "nothing found"

@@ -21,7 +21,8 @@ printf '|---|' && for build; do printf -- '---|'; done && echo
 for source in "$fuzz"/*.cpp; do
     name=$(basename "$source" .cpp)
     [ "$name" != replay ] || continue
-    printf '| `%s` |' "$name" # shellcheck disable=SC2016
+    # shellcheck disable=SC2016
+    printf '| `%s` |' "$name"
     for build; do rate "$name" "$build"; done
     echo
 done

@@ -11,8 +11,8 @@ bench="$demo libbenchmark-dev python3 7zip libnbd-bin time"
 test="$demo pkg-config catch2 libbenchmark-dev python3 binutils 7zip libvhdi-utils
       gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib gcc-riscv64-unknown-elf
       qemu-system-arm qemu-system-misc qemu-system-x86 ovmf clang lld mtools dosfstools musl-tools"
-ci="$test clang-format clang-tidy libclang-rt-dev llvm"
 portability="g++ ninja-build libboost-dev catch2 qemu-user g++-s390x-linux-gnu g++-i686-linux-gnu"
+ci="$test $portability clang-format clang-tidy libclang-rt-dev llvm"
 
 case ${1:-test} in
 demo) wanted=$demo ;;

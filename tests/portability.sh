@@ -19,12 +19,9 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 # Not here: what takes long and adds no arithmetic of its own (power cuts, faults, repair).
-sources=$(cd "$root/tests" && ls core/*.cpp metadata/*.cpp support/*.cpp hostile/*.cpp \
-    io/shared_suite.cpp format/*/hostile*.cpp format/*/header.cpp format/*/extensions.cpp \
-    format/*/footer.cpp format/*/geometry.cpp format/*/detect.cpp format/*/parents.cpp \
-    format/*/snapshots.cpp format/*/bitmaps.cpp format/*/log.cpp format/*/patches.cpp \
-    format/*/check.cpp format/*/create.cpp format/vhdx/operations.cpp \
-    format/*/writer.cpp format/*/writer_model.cpp 2>/dev/null) || true
+sources=$(cd "$root/tests" && find core codec text metadata support hostile format io/shared_suite.cpp \
+    -name '*.cpp' ! -name '*power_cut*' ! -name '*planted*' ! -name '*faults*' \
+    ! -name repair.cpp ! -name mend.cpp | sort)
 
 describe() { # TARGET: sets what Debian calls it and who runs it (i686: any x86-64)
     case $1 in
@@ -91,7 +88,8 @@ for target in "$@"; do
         build_tests "$target" >>build.ninja
         tested="$tested $target"
     else
-        echo "skipped: no libraries for $target; its images are compared, no test is run"
+        echo "no libraries for $target (or Catch2 is not version 2): its tests are left out"
+        [ "${CI:-}" != true ] || exit 1
     fi
 done
 ninja ${JOBS:+-j $JOBS} --quiet
@@ -109,7 +107,7 @@ run() { # TARGET: fails if an image is not as the host's, or a test fails
     case " $tested " in *" $1 "*) ;; *) return 0 ;; esac
     # Not what asks qemu-img, nor what repeats random work or looks at every sector of a log: that is long.
     VDISK_SHARE=16 $emulator "./$1/tests" \
-        "~[power_cut]~[fault]~[faults]~[repair]~[qemu]~[model]~*random work*~*lie over each other*"
+        "~[power_cut]~[fault]~[faults]~[repair]~[qemu]~[model]~[long]"
 }
 
 emulator=

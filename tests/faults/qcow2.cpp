@@ -53,9 +53,9 @@ Qcow2Spec lively(unsigned cluster_bits, uint32_t version, uint32_t seed) {
 }
 
 template <class Format>
-auto reading(CacheShape cache) {
-    return [=](auto& s, auto m) {
-        return read_all(Format::open(s, OpenOptions{.cache = cache}, m, SystemCodecs{}));
+auto reading(CacheShape cache, const File& seen) {
+    return [=, &seen](auto& s, auto m) {
+        return read_all(Format::open(s, OpenOptions{.cache = cache}, m, SystemCodecs{}), seen);
     };
 }
 template <class Format>
@@ -69,8 +69,8 @@ auto writing(CacheShape cache, uint64_t size, uint32_t seed) {
 template <class Each>
 void operations(const Each& each) {
     using enum Does;
-    each(nothing, [](auto& s, auto m) { return told(qcow2::check_image(s, m)); });
-    each(many_steps, [](auto& s, auto m) { return told(qcow2::repair(s, Repair::all, m)); });
+    each(nothing, [](auto& s, auto m) { return found_sound(qcow2::check_image(s, m)); });
+    each(many_steps, [](auto& s, auto m) { return repaired(qcow2::repair(s, Repair::all, m)); });
     each(one_step, [](auto& s, auto m) { return qcow2::take_snapshot(s, {.name = "new"}, m); });
     each(one_step, [](auto& s, auto m) { return qcow2::apply_snapshot(s, "first", m); });
     each(one_step, [](auto& s, auto m) { return qcow2::delete_snapshot(s, "1", m); });
@@ -103,12 +103,13 @@ TEST_CASE("qcow2: faults anywhere in any operation", "[qcow2][fault]") {
             for (const uint32_t version : {2u, 3u}) {
                 CAPTURE(seed, bits, version);
                 const Qcow2Spec spec = lively(bits, version, seed);
-                const File image = build(spec).file;
+                const Built built = build(spec);
+                const File& image = built.file;
                 const auto each = [&](Does does, auto operation) {
                     faults.everywhere<Qcow2Subject>(image, operation, does, seed == 1);
                 };
                 for (const CacheShape cache : shapes) {
-                    each(Does::nothing, reading<Qcow2>(cache));
+                    each(Does::nothing, reading<Qcow2>(cache, built.guest.bytes));
                     each(Does::many_steps, writing<Qcow2>(cache, spec.size, seed));
                 }
                 operations(each);
@@ -131,11 +132,12 @@ TEST_CASE("qcow2: faults anywhere with extended L2 entries", "[qcow2][fault]") {
     }
     spec.clusters.push_back({3, Fill::data, 5, 0x0F0F'FF00, 0xF0F0'0000});
     std::erase_if(spec.clusters, [](const Cluster& c) { return c.index == 3 && c.seed != 5; });
-    const File image = build(spec).file;
+    const Built built = build(spec);
+    const File& image = built.file;
     const auto each = [&](Does does, auto operation) {
         faults.everywhere<Qcow2Subject>(image, operation, does, true);
     };
-    each(Does::nothing, reading<Qcow2>({9, 3}));
+    each(Does::nothing, reading<Qcow2>({9, 3}, built.guest.bytes));
     each(Does::many_steps, writing<Qcow2>({9, 3}, spec.size, 1));
     operations(each);
     operations_of_version_3(each, spec.size);
@@ -185,7 +187,7 @@ TEST_CASE("qcow2: faults anywhere in a repair", "[qcow2][repair][fault]") {
         File file = image.file;
         damage.inflict(file, image);
         faults.everywhere<Qcow2Subject>(
-            file, [](auto& s, auto m) { return told(qcow2::repair(s, Repair::all, m)); },
+            file, [](auto& s, auto m) { return repaired(qcow2::repair(s, Repair::all, m)); },
             Does::mends, true);
     }
     faults.tell("qcow2 repair");
@@ -210,7 +212,7 @@ TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
                 file = GrowableMemory(image);
                 return mend(memory);
             };
-            refusals += refuse_each(attempt, [&] {
+            refusals += refuse_each(attempt, [&](const Status&) {
                 REQUIRE(mend(Heap{}));
                 REQUIRE(is_clean(bytes_of(file)));
             });
@@ -226,15 +228,15 @@ TEST_CASE("qcow: faults anywhere", "[qcow][fault]") {
         for (const unsigned bits : {9u, 12u}) {
             CAPTURE(seed, bits);
             const uint64_t count = 60 + seed;
-            const File image =
+            const Built built =
                 build(QcowSpec{.size = count << bits,
                                .cluster_bits = bits,
                                .l2_bits = 6,
-                               .clusters = mixture(count, seed, {Fill::data, Fill::packed})})
-                    .file;
+                               .clusters = mixture(count, seed, {Fill::data, Fill::packed})});
+            const File& image = built.file;
             for (const CacheShape cache : shapes) {
-                faults.everywhere<QcowSubject>(image, reading<Qcow>(cache), Does::nothing,
-                                               seed < 3);
+                faults.everywhere<QcowSubject>(image, reading<Qcow>(cache, built.guest.bytes),
+                                               Does::nothing, seed < 3);
                 faults.everywhere<QcowSubject>(image, writing<Qcow>(cache, count << bits, seed),
                                                Does::many_steps, seed < 3);
             }

@@ -43,13 +43,14 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
                 CAPTURE(seed, bits, type == differencing);
                 const uint64_t size = (101 + seed) * sector;
                 const File image = lively(vhd_options(size, bits, type), seed);
+                const File seen = value_of(VhdSubject::seen(image));
                 const auto each = [&](Does does, auto operation) {
                     faults.everywhere<VhdSubject>(image, operation, does, seed == 1);
                 };
                 for (const CacheShape cache : shapes) {
-                    each(nothing, [=](auto& s, auto m) {
+                    each(nothing, [=, &seen](auto& s, auto m) {
                         return read_all(
-                            vhd::Image<Medium, decltype(m)>::open(s, {.cache = cache}, m));
+                            vhd::Image<Medium, decltype(m)>::open(s, {.cache = cache}, m), seen);
                     });
                     each(many_steps, [=](auto& s, auto m) -> Status {
                         auto writer =
@@ -57,9 +58,9 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
                         return writer ? work(*writer, size, seed) : Status(writer.error());
                     });
                 }
-                each(nothing, [](auto& s, auto m) { return told(vhd::check_image(s, m)); });
+                each(nothing, [](auto& s, auto m) { return found_sound(vhd::check_image(s, m)); });
                 each(many_steps,
-                     [](auto& s, auto m) { return told(vhd::repair(s, Repair::all, m)); });
+                     [](auto& s, auto m) { return repaired(vhd::repair(s, Repair::all, m)); });
                 each(many_steps, [=](auto& s, auto m) {
                     const bool child = type == differencing;
                     const auto what = child ? Compaction::move_only : Compaction::drop;

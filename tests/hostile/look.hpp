@@ -136,7 +136,7 @@ uint64_t refuse_reading(const Open& open) {
         const Verdict verdict = read_all(open(memory));
         return verdict.error ? Status(*verdict.error) : Status{};
     };
-    return refuse_each(attempt, [] {});
+    return refuse_each(attempt, [](const Status&) {});
 }
 
 /// Those that can be checked and repaired.

@@ -105,7 +105,7 @@ uint64_t fail_everywhere(const File& before, const Operation& operation) {
         REQUIRE(n < 20000);
         CutLog log;  // only to look at the bytes of the file
         File file = before;
-        Fault fault{.countdown = n, .remains = n % 2 == 0 ? Remains::torn : Remains::nothing};
+        Fault fault{.countdown = n, .remains = n % 3 == 0 ? Remains::torn : Remains::nothing};
         FaultyStorage<PowerCutStorage> storage(PowerCutStorage(log, file), fault);
         const Status done = operation(storage);
         if (!fault.fired) {

@@ -25,7 +25,7 @@ enum class Need : uint8_t { all, most };
 
 /// Calls `attempt(memory)`, which gives a Status, with request n refused, n = 1, 2, ... (or a share
 /// of these) until one is not reached. Each time it has to say that memory is short, and to give
-/// back what it had; `then()` looks at what is left. The number of refusals.
+/// back what it had; `then(done)` looks at what is left. The number of refusals.
 template <class Attempt, class Then>
 uint64_t refuse_each(const Attempt& attempt, const Then& then, Need need = Need::all) {
     uint64_t refusals = 0;
@@ -38,7 +38,7 @@ uint64_t refuse_each(const Attempt& attempt, const Then& then, Need need = Need:
         if (!refusal.fired) return refusals;
         INFO(done.error().what);
         if (need == Need::all || !done) REQUIRE(done.error().code == Errc::no_memory);
-        then();
+        then(done);
         ++refusals;
     }
 }

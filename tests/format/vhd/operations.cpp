@@ -196,7 +196,7 @@ TEST_CASE("vhd: an I/O error in an operation is told and harms nothing",
             REQUIRE(n < 5000);
             CutLog log;  // only to look at the bytes of the file
             File file = op.before;
-            Fault fault{.countdown = n, .remains = n % 2 == 0 ? Remains::torn : Remains::nothing};
+            Fault fault{.countdown = n, .remains = n % 3 == 0 ? Remains::torn : Remains::nothing};
             FaultyStorage<PowerCutStorage> storage(PowerCutStorage(log, file), fault);
             const Status done = op.run_faulty(storage);
             if (!fault.fired) {

@@ -305,7 +305,7 @@ uint64_t fail_everywhere(const Operation& op, uint64_t step, const std::function
         CAPTURE(op.name, n);
         REQUIRE(n < 50000);
         OverFile file(op.before, op.ids);
-        Fault fault{.countdown = n, .remains = n % 2 == 0 ? Remains::torn : Remains::nothing};
+        Fault fault{.countdown = n, .remains = n % 3 == 0 ? Remains::torn : Remains::nothing};
         S storage(Borrowed<OverFile>(file), fault);
         const Status done = run(storage);
         if (!fault.fired) {

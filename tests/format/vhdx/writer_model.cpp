@@ -72,7 +72,7 @@ void work(const Sort& kind, CacheShape cache, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("vhdx: random work reads back, and the image is sound", "[vhdx][write]") {
+TEST_CASE("vhdx: random work reads back, and the image is sound", "[vhdx][write][model]") {
     for (const Sort& kind : sorts()) {
         for (uint64_t seed = 0; seed < 5; ++seed) {
             work<KeptInMemory>(kind, caches[seed % 5], seed);

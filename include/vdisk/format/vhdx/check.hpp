@@ -51,20 +51,22 @@ Status region_tables(const S& storage, Tell& tell) {
 }
 
 template <class I, class Tell>
-void parent(const I& image, Tell& tell) {
-    if (!image.has_parent()) return;
+Status parent(const I& image, Tell& tell) {
+    if (!image.has_parent()) return {};
     std::array<char, 160> linkage;
     const auto text = locator_value(image.storage(), image.layout(), "parent_linkage", linkage);
     Error wrong = text ? Error{} : text.error();
     if (text) {
         const auto guid = guid_from_text(*text);
-        if (guid) return;
+        if (guid) return {};
         wrong = guid.error();
     }
+    if (wrong.code == Errc::io) return wrong;
     tell(Problem{.what = wrong.code == Errc::not_found
                              ? "vhdx: parent locator has no parent_linkage"
                              : wrong.what,
                  .at = image.layout().parent_locator.at});
+    return {};
 }
 
 }  // namespace checking
@@ -89,8 +91,8 @@ Result<CheckReport> check_image(S& storage, A allocation, Visit visit = {}) {
     }
     Status done = checking::headers(storage, tell);
     if (done) done = checking::region_tables(image->storage(), tell);
+    if (done) done = checking::parent(*image, tell);
     if (!done) return done.error();
-    checking::parent(*image, tell);
 
     const uint64_t size = image->storage().size();
     Space<A> space(std::move(allocation));

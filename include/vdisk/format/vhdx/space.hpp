@@ -73,7 +73,7 @@ public:
             }
             i += run.length;
         }
-        fill_bits<BitOrder::lsb_first>(given(), 0, mibs_, false);
+        if (mibs_ != 0) std::memset(given().data(), 0, given().size());
     }
 
     /// The lowest free range of `length` bytes below `limit`; `none` if there is none.
