@@ -4,13 +4,24 @@
 Every instantiation of a template is a function of its own there; here a line or a branch counts
 once, and is covered if it is in any of them. Branches are those of the source: each condition once
 true, once false. What the compiler adds (paths of exceptions, destructors) is none. A condition
-that the compiler decides (`if constexpr`) is none either: it stands on lines that were run, and was
-neither true nor false.
+that the compiler decides is none either: see DECIDED.
 """
 import argparse
 import collections
 import json
 import os
+import re
+
+# What stands on such a line and was neither true nor false where the line was run is no branch of
+# the program: the compiler has decided it.
+DECIDED = re.compile('|'.join((
+    r'if constexpr',                # by type
+    r'\bOrder ==',                  # a parameter of the template
+    r'is_constant_evaluated',       # whether the compiler itself calculates
+    r'may_have_instruction',        # the processor that is compiled for
+    r'sizeof\(size_t\) <',          # the same
+    r'while \(true\)',
+)))
 
 
 def lines_of(segments):
@@ -34,14 +45,17 @@ def lines_of(segments):
     return times
 
 
-def branches_of(records, times):
+def branches_of(records, times, text):
     """{place: [times true, times false]} of one file"""
     found = collections.defaultdict(lambda: [0, 0])
     for line, column, end, end_column, true, false, *_ in records:
         both = found[line, column, end, end_column]
         both[0] += true
         both[1] += false
-    return {place: both for place, both in found.items() if any(both) or not times.get(place[0])}
+
+    def is_decided(line):
+        return times.get(line) and DECIDED.search(text[line - 1])
+    return {place: both for place, both in found.items() if any(both) or not is_decided(place[0])}
 
 
 def share(part, whole):
@@ -67,7 +81,9 @@ def main():
             continue
         name = path[len(root):]
         times = lines_of(file['segments'])
-        branches = branches_of(file['branches'], times)
+        with open(path, encoding='utf-8') as source:
+            text = source.read().splitlines()
+        branches = branches_of(file['branches'], times, text)
         here = [len(times), sum(1 for n in times.values() if n),
                 2 * len(branches), sum(1 for both in branches.values() for n in both if n)]
         for key in (os.path.dirname(name), 'all of it'):
@@ -81,7 +97,8 @@ def main():
                 if times.get(line) and not all(both):
                     last = end_column - 1 if end == line else None
                     what = text[line - 1][column - 1:last]
-                    print(f'{name}:{line}: never {"false" if both[0] else "true"}: {what}')
+                    never = 'false' if both[0] else 'true' if both[1] else 'reached'
+                    print(f'{name}:{line}: never {never}: {what}')
 
     print(f'{"folder":<16}{"lines":>8}{"run":>9}{"branches":>11}{"taken":>9}')
     for name in sorted(sums, key=lambda name: (name == 'all of it', name)):
