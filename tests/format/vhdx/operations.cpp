@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "support/cut_vhdx.hpp"
+#include "support/vhdx_builder.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -265,6 +266,23 @@ TEST_CASE("vhdx: images that cannot be made", "[vhdx][create]") {
     refused([](Options& o) { o.log_length = (1 << 20) + 4096; });
     refused([](Options& o) { o.log_length = uint32_t{1025} << 20; });
     refused([](Options& o) { o.is_child = o.fixed = true; });
+}
+
+TEST_CASE("vhdx: a header whose number cannot grow is not written", "[vhdx][write][hostile]") {
+    File file = bytes_of(lively());
+    for (const uint64_t at : vhdx::header_places)
+        store_le64(&file[at + 8], ~uint64_t{0} - (at >> 17));
+    seal_vhdx(file);
+    GrowableMemory memory(file);
+    auto writer = writer_of(memory);
+    const File before = value_of(whole_disk(writer, {}));
+    File model = before;
+    const Status put = perform(writer, Op::write(1_MiB, 512, 9), model, {});
+    CHECK((!put || !writer.close()));
+    CHECK(vhdx::grow(memory, 9_MiB, Heap{}, SeededIds(8)).error().code == Errc::limit);
+    CHECK(std::ranges::equal(Bytes(memory.bytes()).first(1_MiB), Bytes(file).first(1_MiB)));
+    const bool same = disk_of(memory) == before;
+    CHECK(same);
 }
 
 TEST_CASE("vhdx: links that cannot be", "[vhdx][parent]") {

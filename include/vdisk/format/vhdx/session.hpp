@@ -11,9 +11,14 @@ namespace vdisk::vhdx {
 
 /// Writes `header` with the next sequence number to the place of the older of the two, twice, so
 /// that both are new in the end. A cut leaves the old or the new one valid; so does an error, and
-/// who tries again writes to the same place. `scratch` has 4096 bytes.
+/// who tries again writes to the same place. `scratch` has 4096 bytes. A number near the end of
+/// its range is refused: were it to begin anew, the old header would stay the valid one.
 template <WritableStorage S>
 Status put_header(S& storage, FoundHeader& current, MutBytes scratch) {
+    if (const uint64_t number = current.header.sequence_number.value(); number >> 63 != 0) {
+        return fail(Errc::limit, "vhdx: the header's sequence number cannot grow",
+                    {number, current.at + offsetof(Header, sequence_number)});
+    }
     for (int i = 0; i < 2; ++i) {
         FoundHeader next = current;
         next.at = current.at == header_places[0] ? header_places[1] : header_places[0];
