@@ -190,7 +190,7 @@ uint64_t refuse_repair(const File& file) {
     };
     return refuse_each(
         attempt,
-        [&] {
+        [&](const Status&) {
             if (!just_repair<Format>(*half, Heap{})) return;
             const Verdict after = check<Format>(*half, Heap{});
             INFO(rule(after));
