@@ -20,6 +20,7 @@ struct Areas {
     /// One that is named reaches past the end of the file: as the file grows, it would be inside,
     /// and in it what somebody wrote to the disk.
     bool outside = false;
+    uint64_t least_end = 0;  ///< a table of no entries takes no room, but has its place in the file
 
     void add(uint64_t at, uint64_t length) {
         if (length > 0) areas[count++] = {at, length, length, true};
@@ -56,7 +57,7 @@ struct Areas {
     }
     /// Where the last of them ends, rounded up to a sector.
     [[nodiscard]] uint64_t end() const {
-        uint64_t last = 0;
+        uint64_t last = least_end;
         for (uint32_t i = 0; i < count; ++i) {
             if (areas[i].end() > last) last = areas[i].end();
         }
@@ -159,6 +160,7 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
     out->add(0, sizeof(Footer));
     out->add(layout.header_at, sizeof(DynamicHeader));
     out->add(layout.table_at, layout.table_bytes());
+    if (layout.table_entries == 0) out->least_end = layout.table_at;
     Status added = blocks_detail::add_batmap(storage, layout, *out);
     if (added && layout.has_parent()) added = blocks_detail::add_locators(storage, layout, *out);
     if (!added) out = added.error();
