@@ -23,13 +23,16 @@ enum class Does : uint8_t {
     mends,       ///< what it was is not sound; when done it is
 };
 
+/// Which calls of the storage fail.
+enum class IoFaults : uint8_t { none, share, all };
+
 /// How many faults were injected into what works on a format.
 struct Injected {
     uint64_t memory = 0, io = 0;
 
-    /// Both kinds, if `with_io`, everywhere in an operation.
+    /// Both kinds, everywhere in an operation.
     template <class Subject, class Operation>
-    void everywhere(const File& before, const Operation& operation, Does does, bool with_io,
+    void everywhere(const File& before, const Operation& operation, Does does, IoFaults which,
                     Need need = Need::all);
     void tell(const std::string& who) const {
         tell_faults("memory, " + who, memory);
@@ -62,9 +65,10 @@ public:
             [&](const Status& done) { look(done); }, need);
     }
 
-    uint64_t fail_io() {
+    /// At the call `first`, and every `step` calls after it.
+    uint64_t fail_io(uint64_t first, uint64_t step) {
         uint64_t count = 0;
-        for (uint64_t n = 1 + first_of_share();; n += share()) {
+        for (uint64_t n = first;; n += step) {
             CAPTURE(n);
             REQUIRE(n < 20000);
             file_ = GrowableMemory(before_);
@@ -136,11 +140,12 @@ private:
 };
 
 template <class Subject, class Operation>
-void Injected::everywhere(const File& before, const Operation& operation, Does does, bool with_io,
+void Injected::everywhere(const File& before, const Operation& operation, Does does, IoFaults which,
                           Need need) {
     Trial<Subject, Operation> trial(before, operation, does);
     memory += trial.refuse_memory(need);
-    if (with_io) io += trial.fail_io();
+    if (which == IoFaults::all) io += trial.fail_io(1, 1);
+    if (which == IoFaults::share) io += trial.fail_io(1 + first_of_share(), share());
 }
 
 /// `create(storage)` with an I/O error at each of its calls: it says so. The number of faults.

@@ -45,7 +45,8 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
                 const File image = lively(vhd_options(size, bits, type), seed);
                 const File seen = value_of(VhdSubject::seen(image));
                 const auto each = [&](Does does, auto operation) {
-                    faults.everywhere<VhdSubject>(image, operation, does, seed == 1);
+                    faults.everywhere<VhdSubject>(image, operation, does,
+                                                  seed == 1 ? IoFaults::share : IoFaults::none);
                 };
                 for (const CacheShape cache : shapes) {
                     each(nothing, [=, &seen](auto& s, auto m) {

@@ -54,7 +54,8 @@ TEST_CASE("vhdx: faults anywhere in any operation", "[vhdx][fault]") {
             const File image = lively(vhdx_options(size, is_child), seed);
             const File seen = value_of(Subject::seen(image));
             const auto each = [&](Does does, auto operation) {
-                faults.everywhere<Subject>(image, operation, does, seed == 1 && is_child,
+                faults.everywhere<Subject>(image, operation, does,
+                                           seed == 1 && is_child ? IoFaults::share : IoFaults::none,
                                            Need::most);
             };
             const SeededIds ids(5);
