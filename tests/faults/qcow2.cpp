@@ -3,6 +3,7 @@
 #include <vdisk/format/qcow/create.hpp>
 #include <vdisk/format/qcow/format.hpp>
 #include <vdisk/format/qcow2/amend.hpp>
+#include <vdisk/format/qcow2/downgrade.hpp>
 #include <vdisk/format/qcow2/resize.hpp>
 #include <vdisk/format/qcow2/snapshots.hpp>
 
@@ -75,6 +76,7 @@ void operations(const Each& each) {
     each(one_step, [](auto& s, auto m) { return qcow2::apply_snapshot(s, "first", m); });
     each(one_step, [](auto& s, auto m) { return qcow2::delete_snapshot(s, "1", m); });
     each(one_step, [](auto& s, auto m) { return qcow2::set_backing(s, "base", "raw", m); });
+    each(one_step, [](auto& s, auto m) { return qcow2::upgrade(s, m); });
 }
 template <class Each>
 void operations_of_version_3(const Each& each, uint64_t size) {
@@ -147,6 +149,18 @@ TEST_CASE("qcow2: faults anywhere with extended L2 entries", "[qcow2][fault]") {
     faults.tell("qcow2 extended L2");
     CHECK(faults.memory > 50 / share());
     CHECK(faults.io > 500 / share());
+}
+
+TEST_CASE("qcow2: faults anywhere on the way to version 2", "[qcow2][fault]") {
+    Injected faults;
+    Qcow2Spec spec = test::lively(9);
+    spec.snapshots.clear();
+    const File image = build(spec).file;
+    faults.everywhere<Qcow2Subject>(
+        image, [](auto& s, auto m) { return qcow2::downgrade(s, m); }, Does::many_steps,
+        IoFaults::all);
+    faults.tell("qcow2 downgrade");
+    CHECK(faults.io > 50);
 }
 
 TEST_CASE("qcow2: faults anywhere in work on bitmaps", "[qcow2][bitmaps][fault]") {

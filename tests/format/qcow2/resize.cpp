@@ -162,6 +162,13 @@ TEST_CASE("qcow2: sizes that are refused", "[qcow2][resize]") {
     const Built old = build(lively(9, 2));
     refuse(
         old.file, [](auto& s) { return qcow2::shrink(s, 512, Heap{}); }, Errc::unsupported);
+    File marked = image.file;
+    marked[79] |= byte{2};  // corrupt
+    refuse(
+        marked, [](auto& s) { return qcow2::grow(s, 1_MiB, 0, Heap{}); }, Errc::corrupt);
+    GrowableMemory memory(image.file);
+    REQUIRE(qcow2::grow(memory, get_be64(image.file, 24), 0, Heap{}));  // is so large already
+    CHECK(std::ranges::equal(memory.bytes(), image.file));
 }
 
 TEST_CASE("qcow2: resizing and power cuts", "[qcow2][resize][power_cut]") {
