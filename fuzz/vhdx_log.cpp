@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const bool read = active && overlay.load(Borrowed(before), *log, *active);
     fuzz::Sheet& file = fuzz::vhdx_file(input, fuzz::Use::change);
     const Status replayed = vhdx::replay(file, fuzz::Rationed{}, SeededIds(1));
-    const bool is_last = header->header.sequence_number.value() >> 62 != 0;
+    const bool is_last = header->header.sequence_number.value() >> 63 != 0;
     const Errc refusal = replayed.error().code;
     fuzz::require(
         !read || replayed || refusal == Errc::no_space || (is_last && refusal == Errc::limit),

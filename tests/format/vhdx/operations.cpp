@@ -285,6 +285,22 @@ TEST_CASE("vhdx: a header whose number cannot grow is not written", "[vhdx][writ
     CHECK(same);
 }
 
+TEST_CASE("vhdx: a session that begins with a high number ends", "[vhdx][write][hostile]") {
+    File file = bytes_of(lively());
+    for (const uint64_t at : vhdx::header_places) {
+        store_le64(&file[at + 8], (~uint64_t{0} >> 1) - (at >> 17));
+    }
+    seal_vhdx(file);
+    GrowableMemory memory(file);
+    auto writer = writer_of(memory);
+    File model = value_of(whole_disk(writer, {}));
+    REQUIRE(perform(writer, Op::write(1_MiB, 512, 9), model, {}));
+    REQUIRE(writer.close());
+    const bool same = disk_of(memory) == model;
+    CHECK(same);
+    CHECK(check_of(memory).is_clean());
+}
+
 TEST_CASE("vhdx: links that cannot be", "[vhdx][parent]") {
     const Guid parent = SeededIds(3)();
     for (const bool is_child : {false, true}) {

@@ -40,6 +40,7 @@ public:
         if (started_) return {};
         if (writer_.log().length == 0)
             return unsupported("vhdx: an image without a log is not written");
+        if (Status grows = check_number(header_); !grows) return grows;
         if (!is_named_) {
             header_.header.file_write_guid = ids();
             writer_.begin(ids(), header_.header.sequence_number.value());

@@ -11,14 +11,9 @@ namespace vdisk::vhdx {
 
 /// Writes `header` with the next sequence number to the place of the older of the two, twice, so
 /// that both are new in the end. A cut leaves the old or the new one valid; so does an error, and
-/// who tries again writes to the same place. `scratch` has 4096 bytes. A number near the end of
-/// its range is refused: were it to begin anew, the old header would stay the valid one.
+/// who tries again writes to the same place. `scratch` has 4096 bytes. check_number() came first.
 template <WritableStorage S>
 Status put_header(S& storage, FoundHeader& current, MutBytes scratch) {
-    if (const uint64_t number = current.header.sequence_number.value(); number >> 63 != 0) {
-        return fail(Errc::limit, "vhdx: the header's sequence number cannot grow",
-                    {number, current.at + offsetof(Header, sequence_number)});
-    }
     for (int i = 0; i < 2; ++i) {
         FoundHeader next = current;
         next.at = current.at == header_places[0] ? header_places[1] : header_places[0];
@@ -34,6 +29,15 @@ Status put_header(S& storage, FoundHeader& current, MutBytes scratch) {
         current = next;
     }
     return {};
+}
+
+/// Before a session or a replay begins: the headers' number can grow for as long as it lasts. Were
+/// it to begin anew, the old header would stay the valid one.
+inline Status check_number(const FoundHeader& current) {
+    const uint64_t number = current.header.sequence_number.value();
+    if (number >> 63 == 0) return {};
+    return fail(Errc::limit, "vhdx: the header's sequence number cannot grow",
+                {number, current.at + offsetof(Header, sequence_number)});
 }
 
 /// The log of an open file. Every entry is written, durable, and applied before the next: each says
@@ -105,6 +109,7 @@ Status replay(S& storage, A allocation, I ids) {
     if (!header) return if_io(header.error());
     const auto log = check(*header, storage.size());
     if (!log || log->guid.is_nil()) return {};
+    if (Status grows = check_number(*header); !grows) return grows;
     const auto active = find_active(storage, *log, allocation);
     if (!active) return active.error();
     Buffer<A> buffer(std::move(allocation));
