@@ -6,7 +6,8 @@
 #   size.sh                   a table for all targets, with compile times; takes a minute
 #   size.sh --check [FILE]    a table for the Cortex-M4 alone, also written to FILE; fails where a
 #                             figure is beyond its limit in size/limits.txt
-#   size.sh --functions FORMAT rom|ro|rw    bytes of each function on the Cortex-M4
+#   size.sh --functions FORMAT rom|ro|rw    bytes of each function on the Cortex-M4;
+#                             size/parts.py sums them up
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/..
