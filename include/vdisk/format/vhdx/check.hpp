@@ -37,8 +37,8 @@ Status region_tables(const S& storage, Tell& tell) {
         if (!valid) return valid.error();
         if (!*valid) tell(Problem{.what = "vhdx: a copy of the region table is lost", .at = place});
     }
-    for (uint64_t at = 0; at < region_table_bytes; at += 512) {
-        std::array<byte, 512> one, other;
+    for (uint64_t at = 0; at < region_table_bytes; at += header_piece) {
+        std::array<byte, header_piece> one, other;
         Status got = storage.read(region_table_places[0] + at, one);
         if (got) got = storage.read(region_table_places[1] + at, other);
         if (!got) return got;

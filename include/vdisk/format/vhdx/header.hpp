@@ -10,13 +10,16 @@
 
 namespace vdisk::vhdx {
 
-/// The checksum of `length` bytes (a multiple of 512) from `at`, with the four bytes from 4 on,
-/// where the checksum itself stands, as zeros. Read in small pieces.
+/// Bytes of a header or region table that are read as one, onto the stack. Both are multiples.
+inline constexpr size_t header_piece = is_hosted ? header_bytes : table_piece;
+
+/// The checksum of `length` bytes (a multiple of `header_piece`) from `at`, with the four bytes
+/// from 4 on, where the checksum itself stands, as zeros.
 template <Storage S>
 Result<uint32_t> checksum(const S& storage, uint64_t at, uint64_t length) {
     uint32_t sum = 0;
-    for (uint64_t done = 0; done < length; done += table_piece) {
-        std::array<byte, table_piece> piece;
+    for (uint64_t done = 0; done < length; done += header_piece) {
+        std::array<byte, header_piece> piece;
         if (Status got = storage.read(at + done, piece); !got) return got.error();
         if (done == 0) std::memset(piece.data() + 4, 0, 4);
         sum = crc32c(piece, sum);
