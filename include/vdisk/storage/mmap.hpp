@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // A file mapped for reading: bytes are lent, not copied. For files that do not change.
 //
-// Touching a page that lies past the end of a file which shrank, or that the medium cannot
+// Touching a lent page that lies past the end of a file which shrank, or that the medium cannot
 // deliver, raises SIGBUS. A check of the size closes all of that but the moment between check and
 // use (and a view that is kept stays exposed): only a signal handler could close it. Where that
 // matters, take PreadStorage, which has no such window.
@@ -15,8 +15,9 @@
 
 namespace vdisk {
 
-/// Asks the system for the file's size before every access; about 0.3 us each.
+/// Asks the system for the file's size before it lends bytes: a system call each.
 struct CheckedSize {
+    static constexpr bool copies = false;
     [[nodiscard]] static bool holds(int fd, uint64_t size) {
         struct stat now = {};
         if (::fstat(fd, &now) != 0) return false;
@@ -27,6 +28,7 @@ struct CheckedSize {
 /// Trusts the size seen at open: for files nobody can shrink, such as a sealed memfd or a
 /// read-only medium.
 struct FrozenSize {
+    static constexpr bool copies = true;
     [[nodiscard]] static constexpr bool holds(int /*fd*/, uint64_t /*size*/) { return true; }
 };
 
@@ -48,8 +50,9 @@ struct Mapping {
 }  // namespace detail
 
 /// A handle of a mapped file; copies share the mapping. Any number of threads may read. When the
-/// file has shrunk and `Check` sees it, `view` fails and `read` goes to the file itself, which
-/// yields what is still there or a clear error.
+/// file has shrunk and `Check` sees it, `view` fails. Where sizes are checked, `read` goes to the
+/// file itself: that is a system call as well, costs no page faults, and yields what is still there
+/// or a clear error.
 template <class Check>
 class BasicMmapStorage {
 public:
@@ -80,8 +83,9 @@ public:
     [[nodiscard]] FileIdentity identity() const { return file_.identity(); }
 
     Status read(uint64_t at, MutBytes out) const {
+        if constexpr (!Check::copies) return file_.read(at, out);
         const Result<Bytes> bytes = view(at, out.size());
-        if (!bytes) return file_.read(at, out);
+        if (!bytes) return bytes.error();
         if (!out.empty()) std::memcpy(out.data(), bytes->data(), out.size());
         return {};
     }
