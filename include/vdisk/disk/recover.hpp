@@ -16,13 +16,17 @@ namespace vdisk {
 namespace chain {
 
 // A qcow2 image that was not closed cleanly (lazy refcounts) has its refcounts brought up to date.
-// One that stays damaged keeps its mark, and is refused by its writer.
+// One that is damaged otherwise, or stays so, keeps its mark, and is refused by its writer:
+// pointers that lead nowhere are not given up unasked, the file may just be a copy that was cut
+// short.
 template <WritableStorage S>
 Status recover_qcow2(S& storage) {
     const auto header = qcow2::load_header(storage);
     if (!header) return {};
     const auto layout = qcow2::check(*header, storage.size());
     if (!layout || !layout->is_dirty() || layout->is_corrupt()) return {};
+    const auto found = qcow2::check_image(storage, Heap{});
+    if (!found || found->bad_pointers != 0) return found ? Status{} : Status(found.error());
     const auto repaired = qcow2::repair(storage, qcow2::Repair::all, Heap{});
     return repaired ? Status{} : Status(repaired.error());
 }
