@@ -6,7 +6,10 @@
 #include <vdisk/format/qcow2/create.hpp>
 #include <vdisk/format/qcow2/downgrade.hpp>
 #include <vdisk/format/qcow2/image.hpp>
+#include <vdisk/format/qcow2/repair.hpp>
 #include <vdisk/io/read.hpp>
+#include <vdisk/storage/borrowed.hpp>
+#include <vdisk/storage/counting.hpp>
 #include <vdisk/storage/growable.hpp>
 #include <vdisk/storage/power_cut_replay.hpp>
 
@@ -188,6 +191,21 @@ File guest(const File& file) {
 }
 
 }  // namespace
+
+TEST_CASE("qcow2: a table that many L1 entries share is changed once", "[qcow2][amend]") {
+    const Built built = build(Qcow2Spec{
+        .size = 2_MiB, .cluster_bits = 9, .clusters = {{0, Fill::zero}, {5, Fill::zero}}});
+    GrowableMemory memory(built.file);
+    std::array<byte, 8> first{};
+    REQUIRE(memory.read(built.l1_at, first));
+    for (uint64_t i = 1; i < 64; ++i) REQUIRE(memory.write(built.l1_at + i * 8, first));
+    REQUIRE(qcow2::repair(memory, qcow2::Repair::all, Heap{})->after.is_clean());
+    Counters counters;
+    CountingStorage<Borrowed<Memory>> counted(Borrowed<Memory>(memory), counters);
+    REQUIRE(qcow2::downgrade(counted, Heap{}));
+    CHECK(counters.writes < 10);
+    CHECK(qcow2::check_image(memory, Heap{})->is_clean());
+}
 
 TEST_CASE("qcow2: a power cut while the version changes", "[qcow2][amend][power_cut]") {
     const Qcow2Spec spec{.size = 64_KiB,

@@ -4,6 +4,7 @@
 
 #include <vdisk/format/qcow2/amend.hpp>
 #include <vdisk/format/qcow2/check.hpp>
+#include <vdisk/format/qcow2/table_set.hpp>
 #include <vdisk/format/qcow2/walk.hpp>
 
 namespace vdisk::qcow2 {
@@ -56,11 +57,16 @@ Status refuse_unsound(S& storage, A allocation) {
 }
 
 /// Calls `visit(entry, at) -> Status` for every L2 entry with the zero flag, of the disk and of
-/// its snapshots.
+/// its snapshots; once, however many share its table. The tables are sound.
 template <Storage S, Allocation A, class Visit>
-Status each_zero_entry(const Closed<S, A>& image, Visit&& visit) {
+Status each_zero_entry(const Closed<S, A>& image, A allocation, Visit&& visit) {
+    auto seen = TableSet<A>::make(image.file_clusters() + 1, std::move(allocation));
+    if (!seen) return seen.error();
     const auto of_table = [&](uint64_t l1_entry, uint64_t) {
         const uint64_t table = l1_entry & entry::offset_mask;
+        const uint64_t cluster = table >> image.layout.cluster_bits;
+        if (table == 0 || seen->contains(cluster)) return Status{};
+        seen->note(cluster);
         return each_l2_entry(
             image.tables, image.layout, table, 0, [&](uint64_t e, uint64_t, uint64_t at) {
                 const bool is_zero = (e & (entry::compressed | entry::zero)) == entry::zero;
@@ -118,19 +124,21 @@ Status downgrade(S& storage, A allocation) {
     const auto image = open_closed(storage, allocation);
     if (!image) return image.error();
     if (Status sound = amending::refuse_unsound(storage, allocation); !sound) return sound;
-    Status able = amending::each_zero_entry(
-        *image, [&](uint64_t e, uint64_t at) { return amending::check_zero_entry(*image, e, at); });
+    Status able = amending::each_zero_entry(*image, allocation, [&](uint64_t e, uint64_t at) {
+        return amending::check_zero_entry(*image, e, at);
+    });
     if (!able) return able;
 
     // Zeros are in the clusters before the entries lose their flag.
-    Status done = amending::each_zero_entry(*image, [&](uint64_t e, uint64_t) -> Status {
-        const uint64_t host = e & entry::offset_mask;
-        if (host == 0) return {};
-        return amending::write_zero_cluster(storage, host, layout.cluster_size());
-    });
+    Status done =
+        amending::each_zero_entry(*image, allocation, [&](uint64_t e, uint64_t) -> Status {
+            const uint64_t host = e & entry::offset_mask;
+            if (host == 0) return {};
+            return amending::write_zero_cluster(storage, host, layout.cluster_size());
+        });
     if (done) done = storage.flush();
     if (!done) return done;
-    done = amending::each_zero_entry(*image, [&](uint64_t e, uint64_t at) {
+    done = amending::each_zero_entry(*image, allocation, [&](uint64_t e, uint64_t at) {
         std::array<byte, 8> raw{};
         store_be64(raw.data(), e & ~entry::zero);
         return storage.write(at, raw);
