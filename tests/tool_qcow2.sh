@@ -226,6 +226,14 @@ expect qemu-img compare -f qcow2 -F raw ours/a ours.raw
 checked a
 cp ours/a theirs/a
 both resize -q a 8M && [ ! -s said ] || wrong 'resize -q speaks'
+# So is it where the cluster is compressed. The disk may end inside one, too.
+make sh -c "yes | head -c 256k >plain && qemu-img convert -c -O qcow2 plain packed"
+both resize --shrink packed 96k && same packed
+alone 0 'Image resized.' resize packed 128k
+(cd ours && qemu-img convert -O raw packed ../ours.raw) && dd if=ours/plain of=packed.raw bs=96k count=1 2>told
+truncate -s 128k packed.raw
+expect cmp ours.raw packed.raw
+rm ours/p* theirs/p*
 refuses 'Use the --shrink option' resize a -1M
 refuses 'New image size must be positive' resize a 0
 refuses 'New image size must be positive' resize --shrink a -8M
@@ -406,6 +414,7 @@ if command -v qemu-nbd >/dev/null; then
     make qemu-img create -q -f qcow2 there "$(qemu-img info --output=json ours/b |
         sed -n 's/^ *"virtual-size": \([0-9]*\).*/\1/p' | head -n 1)"
     both convert -n --bitmaps -O qcow2 b there && same there
+    both convert -n -O qcow2 b there && same there # they stay
     both bitmap --add b extra && both convert -n --bitmaps -O qcow2 b long # another size
     both bitmap --remove b extra
 fi

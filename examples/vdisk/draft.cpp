@@ -13,6 +13,8 @@ Draft::Writer open_writer(const std::string& path, const std::string& format, St
                           DraftFile::Order order) {
     if (const Status sound = chain::recover(format, file); !sound)
         throw failure(path, sound.error());
+    if (const Status kept = chain::keep_bitmaps(format, file); !kept)
+        throw failure(path, kept.error());
     // Tables of 32 GiB of data in clusters of 64 KiB.
     auto writer = Draft::Writer::open(format, DraftFile(std::move(file), order),
                                       {.cache = {.page_bits = 12, .count_bits = 10}});

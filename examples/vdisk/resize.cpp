@@ -95,10 +95,8 @@ private:
         }
         const auto layers = chain_.layers();
         const uint64_t below_size = layers.size() > 1 ? layers[1].image.size() : 0;
-        const auto below = [this](uint64_t at, MutBytes out) {
-            return chain_.read_from(1, at, out);
-        };
-        const auto grown = qcow2::grow(top_.file.storage, size, below_size, Heap{}, below);
+        const auto guest = [this](uint64_t at, MutBytes out) { return read(chain_, at, out); };
+        const auto grown = qcow2::grow(top_.file.storage, size, below_size, Heap{}, guest);
         if (!grown || preallocation_ == Preallocation::off) return grown;
         // Bitmaps stay, though coarser, when a writer changes the image.
         if (auto kept = chain::keep_bitmaps(Qcow2::name, top_.file.storage); !kept) return kept;
@@ -166,7 +164,12 @@ private:
 
 void shrink_qcow2(Top& top, const qcow2::Layout& layout, uint64_t size) {
     auto data = data_file_of(top, layout);
-    expect(top, qcow2::shrink(top.file.storage, size, Heap{}));
+    // Only a compressed cluster in which the disk is going to end is read.
+    const auto image = AnyImage::open(Qcow2::name, top.file.storage);
+    const auto guest = [&](uint64_t at, MutBytes out) {
+        return image ? read(*image, at, out) : vdisk::Status(image.error());
+    };
+    expect(top, qcow2::shrink(top.file.storage, size, Heap{}, guest));
     // It is smaller already; that free clusters keep their room is no failure.
     static_cast<void>(qcow2::punch_free(top.file.storage, Heap{}));
     if (!data || data->storage.size() <= size) return;

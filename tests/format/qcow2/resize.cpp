@@ -88,6 +88,30 @@ TEST_CASE("qcow2: a disk grows and shrinks", "[qcow2][resize]") {
     }
 }
 
+TEST_CASE("qcow2: a disk that grows shows nothing that a compressed cluster has behind its end",
+          "[qcow2][resize]") {
+    for (const bool extended : {false, true}) {
+        const unsigned bits = extended ? 14 : 12;
+        // What others leave when they shrink a disk to a size inside a cluster.
+        File file = build(Qcow2Spec{.size = uint64_t{70} << bits,
+                                    .cluster_bits = bits,
+                                    .extended_l2 = extended,
+                                    .clusters = {{3}, {69, Fill::packed}}})
+                        .file;
+        set_be64(file, 24, (uint64_t{69} << bits) + 1024);
+        REQUIRE(is_clean(file));
+        File model = disk(file, 0);
+        REQUIRE(model.back() != byte{0});
+        model.resize(uint64_t{70} << bits);
+        const File grown = resized(file, model.size());
+        CHECK(disk(grown, 0) == model);
+        CHECK(is_clean(grown));
+        GrowableMemory memory(file);
+        CHECK(qcow2::grow(memory, model.size(), 0, Heap{}).error().code == Errc::invalid);
+        CHECK(is_clean({memory.bytes().begin(), memory.bytes().end()}));
+    }
+}
+
 TEST_CASE("qcow2: a disk that grows shows no more of its backing file", "[qcow2][resize]") {
     for (const unsigned bits : {9u, 12u, 14u}) {
         for (const uint64_t extra : {0u, 512u}) {

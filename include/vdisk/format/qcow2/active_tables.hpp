@@ -148,8 +148,8 @@ private:
     // Whether it holds something behind that end, or would show something.
     [[nodiscard]] bool is_edge(uint64_t guest, const Entry& e) const {
         if (!is_cut_here(guest)) return false;
-        // Streams are made of clusters that end in zeros; but not where the disk was longer.
-        if ((e.word & entry::compressed) != 0) return state_.size <= state_.keep;
+        // What a stream has behind the end is not known: the disk may have been longer.
+        if ((e.word & entry::compressed) != 0) return true;
         if (layout_.extended_l2) return static_cast<uint32_t>(e.bitmap) != 0 || shows_more();
         if ((e.word & entry::zero) != 0) return false;
         return (e.word & entry::offset_mask) != 0 || shows_more();

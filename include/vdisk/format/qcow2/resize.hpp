@@ -61,18 +61,21 @@ Result<bool> is_empty_behind(const Closed<S, A>& image) {
     const uint64_t index =
         (layout.size >> layout.cluster_bits) & ((uint64_t{1} << layout.l2_bits()) - 1);
     bool partial = !is_aligned(layout.size, layout.cluster_bits);
+    bool packed = false;
     uint64_t host = 0;
     walked = each_l2_entry(image.tables, layout, table, index,
                            [&](uint64_t word, uint64_t bitmap, uint64_t) -> Status {
                                const Reference ref = reference_of(layout, word);
                                const bool zero = (word & entry::zero) != 0 && !layout.extended_l2;
                                if (!partial) empty = empty && (word | bitmap) == 0;
+                               else if (ref.kind == Reference::Kind::packed) packed = true;
                                else if (ref.kind == Reference::Kind::cluster && !zero)
                                    host = ref.at;
                                partial = false;
                                return {};
                            });
     if (!walked) return walked.error();
+    if (packed) return false;  // not without unpacking it
     if (!empty || host == 0 || layout.has_data_file || layout.crypt_method != 0) return empty;
     return is_zero_behind(image, host);
 }
@@ -129,9 +132,10 @@ Status rewrite_all(S& storage, const Closed<S, A>& image, const NewState& state,
 
 /// Makes the disk larger; what is new reads as zeros. `backing_size` is how long the backing file
 /// is (0: there is none): what it has behind the old end must not show. `guest(at, out) -> Status`
-/// reads the disk as it is, backing file included; needed only over a longer one. Refused: bitmaps
-/// that were not saved cleanly, version 2 with snapshots, version 2 over a backing file that is
-/// longer than the disk, since it has no zero clusters.
+/// reads the disk as it is, backing file included; needed only over a longer one, and where the old
+/// end lies in a compressed cluster. Refused: bitmaps that were not saved cleanly, version 2 with
+/// snapshots, version 2 over a backing file that is longer than the disk, since it has no zero
+/// clusters.
 template <WritableStorage S, Allocation A, class Guest = NoGuest>
 Status grow(S& storage, uint64_t size, uint64_t backing_size, A allocation, Guest guest = {}) {
     const auto image = open_closed(storage, allocation);
