@@ -431,6 +431,22 @@ for flags in '' extended_l2=on cluster_size=512 compat=0.10; do
         [ "$words" ] || check test "$(qemu-img map --output=json top.q | grep -c '"depth": 0')" = 0
     done
 done
+# An image that stands alone shows zeros where its new backing file has something.
+for flags in '' extended_l2=on compat=0.10; do
+    qemu-img create -q -f qcow2 ${flags:+-o $flags} alone.q 4M
+    qemu-io -c 'write -P 7 100k 10' -c 'write -P 8 3M 100k' alone.q >/dev/null
+    qemu-img convert -O raw alone.q alone.raw
+    says 0 '' rebase -b base.q -F qcow2 alone.q
+    sound alone.q alone.raw
+done
+# The base gets another L1 table, and places that were free are read by nobody any more.
+qemu-img create -q -f qcow2 -o cluster_size=4k full.q 1G && qemu-io -c 'write -P 1 512M 64k' full.q >/dev/null
+qemu-img create -q -f qcow2 -b full.q -F qcow2 longer.q 2G
+qemu-io -c 'write -P 170 0 64k' -c 'write -P 3 1500M 70k' longer.q >/dev/null
+mkdir -p qemu && cp --sparse=always full.q longer.q qemu
+says 0 'Image committed.' commit longer.q
+(cd qemu && qemu-img commit -q longer.q)
+sound full.q && check qemu-img compare -q full.q qemu/full.q
 chain
 says 0 '' rebase -u -b gone -F raw top.q
 check test "$(qemu-img info top.q | sed -n 's/^backing file: //p')" = gone

@@ -69,8 +69,8 @@ void grow_base(Top& base, const Input& input, const Disk& disk, uint32_t depth,
     if (!grown) throw failure(base.file.origin.path, grown.error());
 }
 
-/// Writes what the layers above `depth` hold.
-void copy_down(const Options& options, const Disk& disk, uint32_t depth, WritableDisk& base) {
+/// Writes what the layers of `disk`, those above the base, hold.
+void copy_down(const Options& options, const Disk& disk, WritableDisk& base) {
     Buffer<Heap> data;
     Buffer<Heap> scratch;
     if (!data.reserve(buffer_bytes) || !scratch.reserve(buffer_bytes)) throw Failure{"no memory"};
@@ -79,7 +79,7 @@ void copy_down(const Options& options, const Disk& disk, uint32_t depth, Writabl
         walk(disk, 0, disk.size(), [&](uint64_t at, const Extent& extent) -> Status {
             check_interrupt();
             progress.at(at, disk.size());
-            if (extent.depth >= depth) return {};
+            if (extent.kind == Kind::absent) return {};
             if (extent.kind == Kind::zero) {
                 const Status put = zero(base, at, extent.length, scratch.bytes());
                 if (!put) throw failure(base.origin().path, put.error());
@@ -152,9 +152,8 @@ Top open_layer(const Disk& disk, uint32_t depth, Input input) {
 
 int commit(const Options& options) {
     Top reading = open_top(options.input);
-    const Disk disk = open_layers(reading, options.input, {});
+    Disk disk = open_layers(reading, options.input, {});
     const uint32_t depth = find_base(options, disk);
-    const auto& layer = disk.layers()[depth];
     // The rules are those of the image: its folder is what counts.
     Top top = open_top_for_writing(options.input);
     std::optional<Top> between;
@@ -163,12 +162,13 @@ int commit(const Options& options) {
     {
         Top base = open_layer(disk, depth, options.input);  // locked up to the end of this block
         base.gate = top.gate;
-        KeptLink link(between ? *between : top, layer.image);
+        KeptLink link(between ? *between : top, disk.layers()[depth].image);
         grow_base(base, options.input, disk, depth, link.next());
         {
             WritableDisk target = open_writable_layers(base, options.input);
             keep_identity(target, link.next());
-            copy_down(options, disk, depth, target);
+            disk.keep_first(depth);  // the base changes: what was read of it does not hold any more
+            copy_down(options, disk, target);
         }
         link.settle();
     }

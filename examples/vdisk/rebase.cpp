@@ -122,8 +122,11 @@ private:
 
     void put(uint64_t at, Bytes in) {
         if (in.empty()) return;
-        const Status done = is_zero(in) ? zero(disk_, at, in.size(), scratch_.bytes())
-                                        : write(disk_, at, in, scratch_.bytes());
+        // An image that stands alone shows zeros where it has nothing. It will not any more.
+        const bool can_be_absent = !disk_.parents();
+        const Status done = is_zero(in) && !can_be_absent
+                                ? zero(disk_, at, in.size(), scratch_.bytes())
+                                : write(disk_, at, in, scratch_.bytes());
         if (!done) throw failure(options_.input.file, done.error());
     }
 

@@ -52,6 +52,12 @@ public:
         });
     }
 
+    /// Only the first `count` layers (one or more) stay: what they leave open is absent.
+    void keep_first(size_t count) {
+        while (layers_.size() > count) layers_.pop_back();
+        unpacking_ = 0;
+    }
+
     /// Reads as the layer at `depth` would show it. Recursion ends at the last layer.
     Status read_from(size_t depth, uint64_t at, MutBytes out) const {
         if (depth == layers_.size()) return Zeros{}(at, out);
