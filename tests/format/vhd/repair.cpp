@@ -141,6 +141,23 @@ TEST_CASE("vhd: blocks that cannot be are given up", "[vhd][check]") {
     }
 }
 
+TEST_CASE("vhd: a table in which all entries are one does not fill the drive", "[vhd][check]") {
+    File file = new_vhd(vhd_options(4000 * sector, 12));
+    {
+        GrowableMemory memory(file);
+        auto writer = value_of(VhdWriter<Borrowed<GrowableMemory>>::open(Borrowed(memory)));
+        File model(4000 * sector);
+        REQUIRE(perform(writer, Op::write(0, 8 * sector, 5), model, {}));
+        REQUIRE(writer.flush());
+        file = bytes_of(memory);
+    }
+    for (uint64_t i = 1; i < 500; ++i) set_be32(file, table_at + i * 4, entry(file, 0));
+    GrowableMemory memory(file);
+    CHECK(vhd::repair(memory, Repair::all, Heap{}).error().code == Errc::limit);
+    const bool same = bytes_of(memory) == file;
+    CHECK(same);
+}
+
 TEST_CASE("vhd: a wrong checksum is not made right over what makes no sense", "[vhd][check]") {
     // Bits of: table offset, block size, a footer's data offset.
     for (const uint64_t at : {header_at + 22, header_at + 33, header_at + 34, uint64_t{22}}) {

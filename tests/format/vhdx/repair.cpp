@@ -190,6 +190,19 @@ TEST_CASE("vhdx: of two blocks that overlap one gets a copy", "[vhdx][check]") {
     CHECK(same);
 }
 
+TEST_CASE("vhdx: a table in which all entries are one does not fill the drive", "[vhdx][check]") {
+    BuiltVhdx image = build(VhdxSpec{.size = 64_MiB, .blocks = {{0, 6, 1}}});
+    for (uint64_t i = 1; i < 64; ++i) {
+        set_le64(image.file, image.bat_at + i * 8, image.block_at.at(0) | 6);
+    }
+    REQUIRE(image.file.size() < 63_MiB);
+    GrowableMemory memory(image.file);
+    const auto report = vhdx::repair(memory, Repair::all, Heap{}, SeededIds(5));
+    CHECK(report.error().code == Errc::limit);
+    const bool same = bytes_of(memory) == image.file;
+    CHECK(same);
+}
+
 TEST_CASE("vhdx: a place that means nothing is a leak", "[vhdx][check]") {
     const BuiltVhdx image = sample();
     const File file = damaged(image, stale_place());

@@ -60,22 +60,55 @@ public:
             return {};
         });
         if (!walked) return walked;
-        return each([&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
-            const uint64_t block = uint64_t{entry} << sector_bits;
-            if (image_.areas.check(layout, entry, at)) {
-                return map_.meets(entry).number == number ? Status{} : copy(block, at);
+        // As many copies as the file could hold: a table in which all entries are one does not fill
+        // the drive.
+        uint64_t copied = 0;
+        walked = each([&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
+            if (fate(number, entry, at) != Fate::copy) return {};
+            const uint64_t bytes = stored(uint64_t{entry} << sector_bits);
+            if (bytes > layout.data_end - copied) {
+                return fail(Errc::limit,
+                            "vhd: too many blocks overlap: they take more than the file",
+                            {entry, at});
             }
-            // What the file cuts short, or what a locator lies over, can be saved in another place.
-            const bool has_begin = fits(block, layout.bitmap_bytes(), layout.data_end) &&
-                                   !image_.areas.overlap_vital(block, layout.stride());
-            return has_begin ? copy(block, at) : put(at, unallocated);
+            copied += bytes;
+            return {};
+        });
+        if (!walked) return walked;
+        return each([&](uint32_t number, uint32_t entry, uint64_t at) -> Status {
+            switch (fate(number, entry, at)) {
+                case Fate::stay: return {};
+                case Fate::copy: return copy(uint64_t{entry} << sector_bits, at);
+                case Fate::drop: break;
+            }
+            return put(at, unallocated);
         });
     }
 
 private:
+    enum class Fate : uint8_t { stay, copy, drop };
+
     template <class Visit>
     Status each(Visit visit) {
         return each_block(image_.tables, image_.layout, visit);
+    }
+
+    [[nodiscard]] Fate fate(uint32_t number, uint32_t entry, uint64_t at) const {
+        const Layout& layout = image_.layout;
+        if (image_.areas.check(layout, entry, at)) {
+            return map_.meets(entry).number == number ? Fate::stay : Fate::copy;
+        }
+        // What the file cuts short, or what a locator lies over, can be saved in another place.
+        const uint64_t block = uint64_t{entry} << sector_bits;
+        const bool has_begin = fits(block, layout.bitmap_bytes(), layout.data_end) &&
+                               !image_.areas.overlap_vital(block, layout.stride());
+        return has_begin ? Fate::copy : Fate::drop;
+    }
+
+    // What the file has of a block.
+    [[nodiscard]] uint64_t stored(uint64_t block) const {
+        const uint64_t left = image_.layout.data_end - block, stride = image_.layout.stride();
+        return left < stride ? left : stride;
     }
 
     Status put(uint64_t at, uint32_t entry) {
@@ -93,10 +126,8 @@ private:
         }
         const auto footer = load<Footer>(storage_, 0);
         if (!footer) return footer.error();
-        const uint64_t left = layout.data_end - block;
-        const uint64_t length = left < layout.stride() ? left : layout.stride();
         Status done = storage_.resize(to + layout.stride() + sizeof(Footer));
-        if (done) done = copy_bytes_to(storage_, block, to, length, buffer_);
+        if (done) done = copy_bytes_to(storage_, block, to, stored(block), buffer_);
         if (done) done = put_end(storage_, *footer, to + layout.stride());
         return done ? put(entry_at, static_cast<uint32_t>(to >> sector_bits)) : done;
     }

@@ -52,15 +52,23 @@ private:
                         : Status{};
     }
 
-    // Of two that overlap, the later gets a copy at the end of the file.
+    // Of two that overlap, the later gets a copy at the end of the file: as many as the file could
+    // hold, so that a table in which all entries are one does not fill the drive.
     Status apart() {
         const uint64_t size = editor_.storage().size();
         Space<A> space(allocation_);
         if (Status covered = space.cover(size); !covered) return covered;
-        uint64_t shared = 0;
-        const auto count = [&](const BatEntry&, const Error&) {
+        uint64_t shared = 0, copied = 0;
+        const auto count = [&](const BatEntry& e, const Error&) -> Status {
             ++shared;
-            return Status{};
+            const uint64_t bytes = stored(e, size);
+            if (bytes > size - copied) {
+                return fail(Errc::limit,
+                            "vhdx: too many blocks overlap: they take more than the file",
+                            {e.value, e.at});
+            }
+            copied += bytes;
+            return {};
         };
         const auto end = mark(space, size, count);
         if (!end) return end.error();
@@ -70,7 +78,7 @@ private:
         if (Status grown = editor_.storage().resize(whole); !grown) return grown;
         if (Status covered = space.cover(size); !covered) return covered;
         const auto again =
-            mark(space, size, [&](const BatEntry& e, const Error&) { return copy(e); });
+            mark(space, size, [&](const BatEntry& e, const Error&) { return copy(e, size); });
         return again ? Status{} : Status(again.error());
     }
     template <class Wrong>
@@ -78,13 +86,21 @@ private:
         return mark_used(editor_.storage(), editor_.tables(), editor_.layout(), size, space, wrong);
     }
 
-    Status copy(const BatEntry& e) {
+    // What a file of `size` has of a block that is there.
+    uint64_t stored(const BatEntry& e, uint64_t size) const {
+        if (e.state() < State::fully_present || e.place() >= size) return 0;
+        const uint64_t length = length_of(editor_.layout(), e);
+        return length < size - e.place() ? length : size - e.place();
+    }
+
+    Status copy(const BatEntry& e, uint64_t size) {
         // There is nothing to be copied.
         if (e.state() < State::fully_present) return put(e, e.value & entry::state_mask);
         const uint64_t length = length_of(editor_.layout(), e);
         const auto room = editor_.allocate(length);
         if (!room) return room.error();
-        if (Status copied = editor_.copy(e.place(), room->at, length); !copied) return copied;
+        const uint64_t there = room->is_zero ? stored(e, size) : length;
+        if (Status copied = editor_.copy(e.place(), room->at, there); !copied) return copied;
         return put(e, room->at | (e.value & entry::state_mask));
     }
 
