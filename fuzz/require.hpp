@@ -19,6 +19,12 @@ inline void require(bool promise, const char* what) {
     std::abort();
 }
 
+/// Whether a check has found nothing but space that is lost.
+template <class Report>
+bool is_sound(const Report& report) {
+    return report && report->corruptions + report->check_errors == 0;
+}
+
 inline Bytes bytes_of(const uint8_t* data, size_t size) {
     return std::as_bytes(std::span(data, size));
 }

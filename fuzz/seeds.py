@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True  # the source folder stays as it is
+from programs import QCOW2_PROGRAMS, VHD_PROGRAMS, with_operations, with_writes
 from qcow2_image import COPIED, QFI, ZERO, Qcow2, deflate, extension, noise, padded, text
 from vhd_image import Vhd, footer
 from vhdx_image import MIB, Vhdx
@@ -164,15 +165,6 @@ def vhd_seeds():
     yield "child-by-name", Vhd(kind=4, name="C:\\base.vhd").finish()
 
 
-def with_steps(seeds):
-    """Behind each image twelve steps: what, where (4 bytes), how much."""
-    steps = b"".join(struct.pack("<BIB", *step) for step in (
-        (3, 1, 255), (4, 9, 17), (3, 40, 255), (2, 0, 0), (0x60, 0, 255), (0x61, 5, 255),
-        (3, 33, 200), (0xE0, 16, 255), (4, 127, 255), (0xE1, 0, 255), (3, 16, 1), (2, 0, 0)))
-    for name, data in seeds():
-        yield name, data + steps
-
-
 def vhdx_seeds():
     yield "empty", Vhdx().finish()
     image = Vhdx(5 * MIB - 512).block(3, noise(700)).block(0, text(600)).mark(1, 2)
@@ -270,11 +262,13 @@ def text_seeds():
 def main(out):
     targets = {"qcow": qcow_seeds, "qcow2": qcow2_seeds, "vhd": vhd_seeds, "vhdx": vhdx_seeds}
     for name in list(targets):
-        targets[name + "_write"] = lambda seeds=targets[name]: with_steps(seeds)
+        targets[name + "_write"] = lambda seeds=targets[name]: with_writes(seeds)
         if name != "qcow":
             targets[name + "_repair"] = targets[name]
     targets.update(vhdx_log=lambda: (s for s in vhdx_seeds() if "log" in s[0]), probe=probe_seeds,
-                   text=text_seeds, storages=storages_seeds, qcow2_extensions=extension_seeds)
+                   text=text_seeds, storages=storages_seeds, qcow2_extensions=extension_seeds,
+                   qcow2_operations=lambda: with_operations(qcow2_seeds, QCOW2_PROGRAMS),
+                   vhd_operations=lambda: with_operations(vhd_seeds, VHD_PROGRAMS))
     for target, seeds in targets.items():
         folder = Path(out) / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include <sys/mman.h>
@@ -78,8 +79,8 @@ public:
 
     Status resize(uint64_t size) {
         if (size > capacity - start_) return fail(Errc::no_space, "fuzz: the file is full");
-        clear(start_ + static_cast<size_t>(size), capacity);  // zeros when it comes back
-        size_ = static_cast<size_t>(size);
+        const size_t old = std::exchange(size_, static_cast<size_t>(size));
+        if (size_ < old) clear(start_ + size_, start_ + old);  // zeros when it comes back
         return {};
     }
 
@@ -103,10 +104,10 @@ public:
 
 private:
     void clear(size_t from, size_t end) {
-        for (const size_t touched : touched_) {
-            const size_t first = std::max(from, touched * page);
-            const size_t last = std::min(end, (touched + 1) * page);
-            if (first < last) std::memset(memory_ + first, 0, last - first);
+        while (from < end) {
+            const size_t next = std::min(end, (from / page + 1) * page);
+            if (is_touched_[from / page]) std::memset(memory_ + from, 0, next - from);
+            from = next;
         }
     }
 

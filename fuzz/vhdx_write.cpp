@@ -12,26 +12,27 @@ using File = Borrowed<fuzz::Sheet>;
 using Writer = vhdx::Writer<File, fuzz::Rationed, SeededIds>;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    if (size < fuzz::step_bytes) return 0;
-    const Bytes input = fuzz::bytes_of(data, size);
-    File storage(fuzz::vhdx_file(input.first(size - fuzz::step_bytes), fuzz::Use::change));
+    const auto program = fuzz::program_of(fuzz::bytes_of(data, size), fuzz::writes);
+    if (!program) return 0;
+    File storage(fuzz::vhdx_file(program->image, fuzz::Use::change));
     static_cast<void>(vhdx::replay(storage, fuzz::Rationed{}, SeededIds(1)));
     const auto before = vhdx::check_image(storage, fuzz::Rationed{});
-    fuzz::Model model;
+    std::optional<fuzz::Model> model;
     bool closed = false;
     {
         auto image =
             Writer::open(storage, {.cache = fuzz::one_small_page}, fuzz::Rationed{}, SeededIds(2));
         if (!image) return 0;
-        closed = fuzz::take_all(*image, input, model) && image->close();
+        model.emplace(*image, fuzz::trust_in(before));
+        closed = fuzz::take_all(*image, program->steps, *model) && image->close();
     }
     const auto after = vhdx::check_image(storage, fuzz::Rationed{});
     fuzz::require(bool(after), "the image does not open again");
     fuzz::require(!before || after->corruptions <= before->corruptions || !closed,
                   "writing has damaged the image");
-    if (!fuzz::is_sound(before) || !closed) return 0;
+    if (!model->was_sound() || !closed) return 0;
     const auto disk = vhdx::Image<File, fuzz::Rationed>::open(storage, {}, fuzz::Rationed{});
     fuzz::require(bool(disk), "the image does not open again");
-    model.compare(*disk);
+    model->compare(*disk);
     return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // What the fuzz targets that write share: an image that may be anything, and steps that say what is
 // written where. What was written must be there at once and, in an image that was sound, in the
-// end, when the image is sound still.
+// end, when the image is sound still and the rest of the disk is as it was.
 #pragma once
 
 #include <optional>
@@ -9,134 +9,86 @@
 #include <vdisk/io/zero.hpp>
 #include <vdisk/storage/borrowed.hpp>
 
+#include "model.hpp"
 #include "sheet.hpp"
 #include "support.hpp"
 
 namespace fuzz {
 
-struct Step {
-    uint8_t what;
-    uint8_t at[4];
-    uint8_t length;
+/// A range of the disk.
+struct Reach {
+    uint64_t at, length;
 };
 
-/// The steps are the end of the input.
-inline constexpr size_t steps = 12;
-inline constexpr size_t step_bytes = steps * sizeof(Step);
+/// Where a step goes: to a sector, or to any byte; from a byte to 256 KiB, zeros up to 4 MiB.
+inline Reach reach_of(const Step& step, uint64_t size) {
+    static constexpr std::array<unsigned, 8> shifts = {0, 1, 2, 4, 5, 7, 8, 10};
+    const bool whole_sectors = step.what % 5 == 3, stores = step.what % 5 > 2;
+    const uint64_t into = whole_sectors ? 0 : step.seed() >> 23;
+    const unsigned shift = shifts[step.what >> 5] + (stores || step.what < 0xE0 ? 0 : 4);
+    Reach out{(step.seed() * 512 + into) % size, (uint64_t{step.length} + 1) << shift};
+    out.length -= into & (power_of_two(shift) - 1);
+    out.length = std::min(out.length, size - out.at);
+    return out;
+}
 
-/// What the guest has to see.
-class Model {
-public:
-    /// From now on a range holds `value`, or nothing that is promised.
-    void set(uint64_t at, uint64_t length, std::optional<byte> value) {
-        ranges_[count_++] = {at, length, value};
-    }
-
-    /// The first and the last sector of each range.
-    template <class Image>
-    void compare(const Image& image) const {
-        for (size_t i = 0; i < count_; ++i) {
-            const Range& range = ranges_[i];
-            if (!range.value) continue;
-            const uint64_t length = std::min<uint64_t>(range.length, 512);
-            compare(image, i, range.at, length);
-            compare(image, i, range.at + range.length - length, length);
-        }
-    }
-
-private:
-    struct Range {
-        uint64_t at = 0, length = 0;
-        std::optional<byte> value;
-    };
-
-    template <class Image>
-    void compare(const Image& image, size_t i, uint64_t at, uint64_t length) const {
-        std::array<byte, 512> seen;
-        const MutBytes out = MutBytes(seen).first(static_cast<size_t>(length));
-        require(bool(read(image, at, out)), "what was written cannot be read");
-        for (uint64_t k = 0; k < length; ++k) {
-            require(is_hidden(i, at + k) || seen[k] == *ranges_[i].value,
-                    "what was written is lost");
-        }
-    }
-
-    [[nodiscard]] bool is_hidden(size_t i, uint64_t at) const {
-        while (++i < count_) {
-            if (at >= ranges_[i].at && at - ranges_[i].at < ranges_[i].length) return true;
-        }
-        return false;
-    }
-
-    std::array<Range, 2 * steps> ranges_;
-    size_t count_ = 0;
-};
+template <class Writer, class Below>
+Status put(Writer& image, const Step& step, const Reach& to, Bytes in, const Below& below) {
+    std::array<byte, 4096> scratch;
+    if (step.what % 5 == 0) return zero(image, to.at, to.length, scratch, below);
+    return write(image, to.at, in, scratch, below);
+}
 
 template <class Writer>
 Status take(Writer& image, const Step& step, Model& model) {
-    const uint64_t seed = load_le32(reinterpret_cast<const byte*>(step.at));
-    const uint64_t at = seed * 512 % image.size();
-    uint64_t length = (uint64_t{step.length} + 1) << (step.what >> 5);
-    if (length > image.size() - at) length = image.size() - at;
-    std::array<byte, 4096> scratch;
-    std::array<byte, 512> data;
-    data.fill(byte{step.length});
-    const unsigned what = step.what % 5;
-    if (what == 2) return image.flush();
-    if (what > 2) length = std::min<uint64_t>(length, data.size());
-    model.set(at, length, std::nullopt);  // old or new, until it is done
-    if (what == 1) return discard(image, at, length);
-    const Bytes in = Bytes(data).first(static_cast<size_t>(what == 0 ? 0 : length));
-    const Status put = what == 0 ? zero(image, at, length, scratch) : write(image, at, in, scratch);
-    if (!put) return put;
-    std::array<byte, 512> seen;
-    const MutBytes out = MutBytes(seen).first(in.size());
-    if (Status got = read(image, at, out); !got) return got;
-    require(std::ranges::equal(in, out), "what was written is not there");
-    model.set(at, length, what == 0 ? byte{0} : data[0]);
+    if (step.what % 5 == 2) return image.flush();
+    const Reach to = reach_of(step, image.size());
+    model.touch(to.at, to.length);  // old or new, until it is done
+    if (step.what % 5 == 1) return discard(image, to.at, to.length);
+    Bytes in;
+    if (step.what % 5 != 0) in = noise_for(to.at, step.length, to.length);
+    const bool has_parent = model.below().end > 0;
+    const Status done =
+        has_parent ? put(image, step, to, in, model.below()) : put(image, step, to, in, Zeros{});
+    if (!done) return done;
+    model.holds(in);
+    model.compare_last(image);
     return {};
 }
 
 /// Takes the steps until one fails; flushes.
 template <class Writer>
-Status take_all(Writer& image, Bytes input, Model& model) {
-    const Bytes end = input.last(step_bytes);
-    for (size_t i = 0; i < steps; ++i) {
-        Step step;
-        std::memcpy(&step, end.data() + i * sizeof(Step), sizeof(Step));
+Status take_all(Writer& image, std::span<const Step> steps, Model& model) {
+    for (const Step& step : steps) {
         if (!take(image, step, model)) break;
     }
     return image.flush();
 }
 
-/// What a check has found: nothing but space that is lost.
-template <class Report>
-bool is_sound(const Report& report) {
-    return report && report->corruptions + report->check_errors == 0;
-}
-
 /// Takes the steps on the image before them, if `may(image)`; it must open again. `check(storage)`
-/// says whether it is sound.
+/// says what is to be trusted.
 template <class Format, class May, class Check>
 void write_and_reopen(Bytes input, May may, Check check) {
-    if (input.size() < step_bytes) return;
-    Sheet& file = paper(input.first(input.size() - step_bytes));
+    const auto program = program_of(input, writes);
+    if (!program) return;
+    Sheet& file = paper(program->image);
     Borrowed storage(file);
-    const bool was_sound = check(storage);
-    Model model;
+    std::optional<Model> model;
     bool flushed = false;
     {
+        const Trust trust = check(storage);
         auto image = Format::open_writer(storage, OpenOptions{.cache = one_small_page}, Rationed{},
                                          SystemCodecs{});
         if (!image || image->size() == 0 || !may(*image)) return;
-        flushed = bool(take_all(*image, input, model));
+        model.emplace(*image, trust);
+        flushed = bool(take_all(*image, program->steps, *model));
     }
     const auto again =
         Format::open(MemoryStorage(file.bytes()), OpenOptions{}, Rationed{}, SystemCodecs{});
     require(bool(again), "the image does not open again");
-    if (!was_sound || !flushed) return;
-    require(check(storage), "writing has damaged the image");
-    model.compare(*again);
+    if (!model->was_sound() || !flushed) return;
+    require(check(storage) == Trust::all, "writing has damaged the image");
+    model->compare(*again);
 }
 
 }  // namespace fuzz
