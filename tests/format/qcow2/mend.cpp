@@ -149,3 +149,38 @@ TEST_CASE("qcow2: an L1 table that is too small for its snapshot", "[qcow2][chec
         CHECK(std::equal((*whole)[1].begin(), (*whole)[1].end(), mapped.begin()));
     }
 }
+
+TEST_CASE("qcow2: an L1 entry of flags alone costs no second repair", "[qcow2][repair]") {
+    Built image = build(Qcow2Spec{.size = 64_KiB, .cluster_bits = 9, .clusters = {{0}, {1}}});
+    File& file = image.file;
+    set_be64(file, image.l1_at + 8, qcow2::entry::copied);
+    // Leaks of the header, which the entry counts as QEMU counts it, and of a cluster.
+    const uint64_t refcounts = get_be64(file, image.refcount_table_at);
+    const uint64_t data = get_be64(file, image.entry_at.at(0)) & qcow2::entry::offset_mask;
+    file[refcounts + 1] = byte{9};
+    file[refcounts + (data >> 9) * 2 + 1] = byte{2};
+    set_be64(file, image.entry_at.at(0), data);
+    const auto report = mend(file, Repair::all);
+    CHECK(report.before.leaks == 2);
+    CHECK(report.before.corruptions == 0);
+    CHECK(report.after.is_clean());
+}
+
+TEST_CASE("qcow2: an entry that the end of the file cuts is none in a longer file",
+          "[qcow2][repair]") {
+    Built image =
+        build(Qcow2Spec{.size = 32_KiB, .cluster_bits = 9, .clusters = {{0}}, .shuffle = 0});
+    File& file = image.file;
+    // The L2 table becomes the last cluster, and ends inside an entry that was never used.
+    const uint64_t table = get_be64(file, image.l1_at) & qcow2::entry::offset_mask;
+    const uint64_t end = blocks(file.size(), 9) << 9;
+    file.resize(end);
+    file.insert(file.end(), file.begin() + std::ptrdiff_t(table),
+                file.begin() + std::ptrdiff_t(table) + 83);
+    file[end + 82] = byte{0x15};
+    set_be64(file, image.l1_at, end | qcow2::entry::copied);
+    set_be64(file, 48, uint64_t{1} << 40);  // the refcounts are lost: they come behind the table
+    const auto report = mend(file, Repair::all);
+    CHECK(file.size() > end + 512);
+    CHECK(report.after.is_clean());
+}

@@ -221,6 +221,15 @@ TEST_CASE("vhd: a footer that is not at a whole sector is moved there", "[vhd][c
     CHECK(same);
 }
 
+TEST_CASE("vhd: a footer is moved, though a block lies nowhere", "[vhd][check]") {
+    File file = sample();
+    file.insert(file.end() - sector, 100, byte{0});
+    set_be32(file, table_at + 4, 0xFFFFFFF0);
+    const RepairRun found = repair(file);
+    CHECK(found.problems.size() == 2);
+    CHECK(found.report.after.corruptions == 0);
+}
+
 TEST_CASE("vhd: a block that the file cuts short is made whole", "[vhd][check]") {
     const File file = sample();
     File disk = value_of(read_vhd(file, {}));

@@ -28,13 +28,17 @@ public:
         census_.tables.restart();
         Stream<S> l1(storage_, at);
         for (uint32_t i = 0; i < entries; ++i) {
+            const uint64_t base = uint64_t{i} << layout_.l2_bits();
             uint64_t old = 0;
             if (i < state_.source.entries) {
                 const auto e = tables_.be64(state_.source.at + uint64_t{i} * 8);
                 if (!e) return e.error();
                 old = *e & entry::offset_mask;
+                // Flags alone count the header once more (as in QEMU), and are not kept. Behind the
+                // kept part nothing was counted.
+                if (*e != 0 && old == 0 && base < kept_) census_.counts.subtract(0, 1);
             }
-            const auto table = l2_table(uint64_t{i} << layout_.l2_bits(), old);
+            const auto table = l2_table(base, old);
             if (!table) return table.error();
             uint64_t e = *table;
             if (e != 0 && census_.counts[e >> bits()] == 1) e |= entry::copied;

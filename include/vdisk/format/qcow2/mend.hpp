@@ -32,6 +32,7 @@ public:
         if (!done) return done;
         if (done = mark_others(); !done) return done;
         done = each_root([&](L1 l1) {
+            if (Status whole = cut_entry(l1.at, uint64_t{l1.entries} * 8); !whole) return whole;
             return each_entry(image_.tables, l1.at, l1.entries,
                               [&](uint64_t e, uint64_t at) { return l1_entry(e, at); });
         });
@@ -159,6 +160,7 @@ private:
         const uint64_t table = *right & entry::offset_mask;
         const uint64_t cluster = table >> bits();
         if (table == 0 || !tables_.contains(cluster) || !tables_.visit(cluster)) return {};
+        if (Status whole = cut_entry(table, layout_.cluster_size()); !whole) return whole;
         const uint64_t times = census_.tables.contains(cluster) ? census_.tables.times(cluster) : 0;
         uint64_t guest = index << layout_.l1_shift();
         return each_l2_entry(image_.tables, layout_, table, 0,
@@ -170,6 +172,14 @@ private:
                                  if (*mended == old || !fits(at, 16, image_.file_size())) return {};
                                  return write(at, *mended, layout_.extended_l2 ? 16 : 8);
                              });
+    }
+
+    // An entry that the end of the file cuts reads as zero: so it has to in a file that grows.
+    Status cut_entry(uint64_t table, uint64_t length) {
+        const uint64_t size = image_.file_size(), at = align_down(size, 3);
+        if (at == size || at < table || at - table >= length) return {};
+        constexpr std::array<byte, 8> zeros{};
+        return storage_.write(at, Bytes(zeros).first(static_cast<size_t>(size - at)));
     }
 
     [[nodiscard]] bool is_data(const Reference& ref) const {

@@ -49,7 +49,7 @@ public:
         const size_t id_size = digits.size() - first;
 
         SnapshotHeader h{};
-        h.l1_table_offset = layout.l1.at;
+        h.l1_table_offset = layout.l1.entries == 0 ? 0 : layout.l1.at;  // it may be anywhere
         h.l1_size = layout.l1.entries;
         h.id_str_size = static_cast<uint16_t>(id_size);
         h.name_size = static_cast<uint16_t>(info.name.size());

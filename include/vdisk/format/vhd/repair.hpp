@@ -168,6 +168,7 @@ Status all(S& storage, A allocation) {
     if (done) done = recover(storage, allocation);
     if (done) done = end_footer(storage, allocation);
     if (done) done = entries(storage, allocation);
+    if (done) done = recover(storage, allocation);  // what wrong entries stood in the way of
     return done;
 }
 
