@@ -184,3 +184,19 @@ TEST_CASE("qcow2: an entry that the end of the file cuts is none in a longer fil
     CHECK(file.size() > end + 512);
     CHECK(report.after.is_clean());
 }
+
+TEST_CASE("qcow2: leaks go, though the file ends inside the refcount block", "[qcow2][repair]") {
+    Built image = build(Qcow2Spec{.size = 32_KiB, .cluster_bits = 9, .clusters = {{0}}});
+    File& file = image.file;
+    const uint64_t end = blocks(file.size(), 9) << 9;
+    const uint64_t refcounts = get_be64(file, image.refcount_table_at);
+    file.resize(end);
+    file.insert(file.end(), file.begin() + std::ptrdiff_t(refcounts),
+                file.begin() + std::ptrdiff_t(refcounts) + 100);
+    set_be64(file, image.refcount_table_at, end);
+    file[end + (end >> 9) * 2 + 1] = byte{1};  // the block is in its new place, its old one leaks
+    const auto report = mend(file, Repair::leaks);
+    CHECK(report.before.leaks == 1);
+    CHECK(report.before.corruptions == 0);
+    CHECK(report.after.is_clean());
+}

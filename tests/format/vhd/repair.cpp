@@ -226,7 +226,7 @@ TEST_CASE("vhd: a footer is moved, though a block lies nowhere", "[vhd][check]")
     file.insert(file.end() - sector, 100, byte{0});
     set_be32(file, table_at + 4, 0xFFFFFFF0);
     const RepairRun found = repair(file);
-    CHECK(found.problems.size() == 2);
+    CHECK(found.report.before.corruptions > 1);
     CHECK(found.report.after.corruptions == 0);
 }
 

@@ -52,10 +52,13 @@ Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& c
         }
         const uint64_t in_block = first & ((uint64_t{1} << block_bits) - 1);
         const uint64_t at = *block + in_block / per_piece * piece.size();
-        if (!fits(at, piece.size(), storage.size())) continue;
-        if (Status read = storage.read(at, piece); !read) return read;
+        if (at >= storage.size()) continue;
+        const uint64_t rest = storage.size() - at;
+        const auto there = MutBytes(piece).first(rest < piece.size() ? size_t(rest) : piece.size());
+        if (Status read = storage.read(at, there); !read) return read;
         bool changed = false;
-        for (uint64_t i = 0; i < per_piece && first + i < end; ++i) {
+        const uint64_t count = (there.size() * 8) >> order;
+        for (uint64_t i = 0; i < count && first + i < end; ++i) {
             const uint64_t stored = load_refcount(piece.data(), i, order);
             uint64_t wanted = first + i < census.clusters ? census.counts[first + i] : 0;
             if (wanted > max_refcount(order)) wanted = max_refcount(order);
@@ -65,7 +68,7 @@ Status write_refcounts(S& storage, const Closed<S, A>& image, const Census<A>& c
             changed = true;
         }
         if (!changed) continue;
-        if (Status written = storage.write(at, piece); !written) return written;
+        if (Status written = storage.write(at, there); !written) return written;
     }
     return storage.flush();
 }
