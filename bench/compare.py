@@ -27,20 +27,26 @@ def ratio(programs, peer):
     return programs["vdisk"][1] / max(programs[peer][1], 0.01)
 
 
+def shown_ms(ms):
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}"
+
+
 def table(about, cases):
-    lines = [". ".join(about) + ".", "",
-             "Median ms; in brackets vdisk's as a share of it (below 1: vdisk is faster); peak memory",
-             "of vdisk and qemu-img in MiB; size of the result beside qemu-img's.", "",
+    notes = [line for line in about if line.startswith("[")]  # of cases that bear such a mark
+    lines = [". ".join(line for line in about if line not in notes) + ".", "",
+             "Median ms; in brackets vdisk's as a share of it (below 1: vdisk is faster); peak",
+             "memory of vdisk and qemu-img in MiB; size of the result beside qemu-img's.", "",
              "| case | vdisk | " + " | ".join(PEERS) + " | memory | size |", "|---" * 7 + "|"]
     for case, programs in cases.items():
         ours, theirs = programs["vdisk"], programs["qemu-img"]
-        cells = [f"{programs[p][1]:.1f} ({ratio(programs, p):.2f})" if p in programs else ""
+        cells = [f"{shown_ms(programs[p][1])} ({ratio(programs, p):.2f})" if p in programs else ""
                  for p in PEERS]
         stored = f"{(ours[3] / theirs[3] - 1) * 100:+.1f} %" if ours[3] and theirs[3] else ""
-        lines.append(f"| {case} | {ours[1]:.1f} | " + " | ".join(cells) +
+        lines.append(f"| {case} | {shown_ms(ours[1])} | " + " | ".join(cells) +
                      f" | {ours[2]:.1f}, {theirs[2]:.1f} | {stored} |")
     gaps = [(ratio(programs, peer), case, peer) for case, programs in cases.items()
             for peer in PEERS if peer in programs and ratio(programs, peer) > 1]
+    lines += [""] + [f"{note}." for note in notes]
     lines += ["", "Known gaps, where another program is faster:" if gaps else
               "Known gaps: none; no other program was faster in any case."]
     lines += [f"- {case}: {worse:.2f} times the time of {peer}"

@@ -1,14 +1,15 @@
 #!/bin/sh
 # compare.sh TOOL [ROUNDS [MiB [WORD]]]: what TOOL (vdisk) does beside qemu-img, and nbdcopy
-# and 7-Zip where they do the same, on the same data, in turns, ROUNDS times each (default 3); only
-# cases whose name contains WORD. Prints a line per case and program: the least and the median time
-# in ms, the peak memory in MiB (0 without GNU time), the MiB that a result takes. Writes
-# results/compare.tsv, .md and .svg beside this file (into $RESULTS if that names a folder); $NOTE is
-# told there besides date and machine. With WORD, $RESULTS has to be set.
+# and 7-Zip where they do the same, on the same data, in ROUNDS rounds (default 3): each program has
+# a turn of at least 0.1 s in each, after a run that is not timed; only cases whose name contains
+# WORD. Prints a line per case and program: the least and the median time in ms, the peak memory in
+# MiB (0 without GNU time), the MiB that a result takes. Writes results/compare.tsv, .md and .svg
+# beside this file (into $RESULTS if that names a folder); $NOTE is told there besides date and
+# machine. With WORD, $RESULTS has to be set.
 #
-# The data is an ext4 file system of MiB MiB (default 512) made of this machine's own files, or
-# the raw image in $DISK. Everything lies in memory, so that no drive is measured: it takes up to
-# nine times the size of the disk in $TMPDIR (default /dev/shm).
+# The data is an ext4 file system of MiB MiB (default 512, at least 64), made of this machine's own
+# files, or the raw image in $DISK. Everything lies in memory, so that no drive is measured: it
+# takes up to nine times the size of the disk in $TMPDIR (default /dev/shm).
 # shellcheck disable=SC2086 # options are words
 set -eu
 PATH=$PATH:/sbin:/usr/sbin
@@ -30,6 +31,7 @@ make_disk() { # three quarters full
     mkdir files
     budget=$((size * 768))
     for file in /usr/bin/* /usr/lib/*/*.so* /usr/lib/*/*/* /usr/share/doc/*/*; do
+        [ "$budget" -gt 100 ] || break
         [ -f "$file" ] && [ ! -L "$file" ] && [ -r "$file" ] || continue
         cost=$(($(wc -c <"$file") / 1024 + 4))
         [ "$cost" -lt "$budget" ] || continue
@@ -44,42 +46,11 @@ make_disk() { # three quarters full
 
 # --- one case ------------------------------------------------------------------------------------
 
-timed() { # COMMAND...: "milliseconds KiB"
-    echo 0 >memory
-    start=$(date +%s%N)
-    if [ -x /usr/bin/time ]; then set -- /usr/bin/time -f %M -o memory "$@"; fi
-    "$@" >/dev/null
-    end=$(date +%s%N)
-    awk -v us=$(((end - start) / 1000)) 'END { printf "%.2f %s\n", us / 1000, $1 }' memory
-}
-
-# turns NAME FORMAT: runs what the input lists, a program and its command per line, in turns. Each
-# command makes the same disk as "out", of FORMAT, or makes no file.
+# turns NAME FORMAT: runs what the input lists, a program and its command per line, in turns
 turns() {
-    case $1 in *"$word"*) cat >case ;; *) cat >/dev/null && return ;; esac
-    round=0
-    rm -f times.*
-    while [ $round -lt "$rounds" ]; do
-        while read -r program command; do
-            rm -f out
-            timed $command >>"times.$program" </dev/null
-            if [ $round -gt 0 ] || [ ! -e out ]; then continue; fi
-            echo $(($(stat -c %b out) * 512)) >"stored.$program"
-            [ "$program" != vdisk ] || mv out ours
-            [ "$program" = vdisk ] || "$tool" compare -q -f "$2" -F "$2" ours out ||
-                { echo "$1: the result of $program is another disk" >&2 && exit 1; }
-        done <case
-        case $2 in qcow2 | vhdx) qemu-img check -q -f "$2" ours ;; esac
-        round=$((round + 1))
-    done
-    while read -r program command; do
-        sort -n "times.$program" | awk -v name="$1" -v program="$program" \
-            -v stored="$(cat "stored.$program" 2>/dev/null || echo 0)" '
-            { t[NR] = $1; if ($2 > most) most = $2 }
-            END { printf "%s\t%s\t%.2f\t%.2f\t%.1f\t%.1f\n", name, program, t[1],
-                  t[int((NR + 1) / 2)], most / 1024, stored / 1048576 }'
-    done <case | tee -a compare.tsv
-    rm -f out ours stored.*
+    case $1 in *"$word"*) ;; *) cat >/dev/null && return ;; esac
+    python3 "$here/timed.py" "$1" "$2" "$rounds" >lines
+    tee -a compare.tsv <lines
 }
 
 # from NAME FORMAT CASE [PEERS [OUR-FLAGS [QEMU'S [QEMU'S SOURCE]]]]: to raw, from what make_CASE
@@ -164,9 +135,10 @@ disk_mib=$(($(wc -c <"$disk") / 1048576))
 cat "$disk" >/dev/null
 echo "exec \"$seven\" e -so -bd \"-t\$1\" \"\$2\" >out 2>/dev/null" >seven.sh
 printf '# %s\n' \
-    "$(date -u +%Y-%m-%d); $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) \
-processors, Linux $(uname -r | cut -d . -f 1,2); $(qemu-img --version | sed -n '1s/ (.*//p')" \
-    "ext4 disk of $disk_mib MiB in memory, $rounds rounds in turns${NOTE:+; $NOTE}" >compare.tsv
+    "$(python3 "$here/timed.py" --machine); $(qemu-img --version | sed -n '1s/ (.*//p')" \
+    "ext4 disk of $disk_mib MiB in memory, $rounds rounds in turns of at least 0.1 s; an empty \
+program takes $(python3 "$here/timed.py" --floor) ms${NOTE:+; $NOTE}" \
+    '[1] qemu-img reads no such chains: it converts the same disk in one file' >compare.tsv
 
 from 'qcow2 to raw' qcow2 plain 'nbdcopy 7-Zip:qcow'
 from 'qcow2, 4 KiB clusters, to raw' qcow2 small nbdcopy
@@ -179,10 +151,10 @@ from 'qcow2, 64 TiB, empty, to raw' qcow2 empty_qcow2
 from 'qcow to raw' qcow qcow
 from 'VHD to raw' vpc vhd 'nbdcopy 7-Zip:vhd'
 from 'VHD, fixed, to raw' vpc fixed_vhd 'nbdcopy 7-Zip:vhd'
-from 'VHD, chain of five, to raw' vpc vhd_chain '' '' '' same
+from 'VHD, chain of five [1], to raw' vpc vhd_chain '' '' '' same
 from 'VHDX to raw' vhdx vhdx 'nbdcopy 7-Zip:vhdx'
 from 'VHDX, 1 MiB blocks, to raw' vhdx small_vhdx nbdcopy
-from 'VHDX, chain of five, to raw' vhdx vhdx_chain '' '' '' same
+from 'VHDX, chain of five [1], to raw' vhdx vhdx_chain '' '' '' same
 from 'VHDX, 64 GiB, empty, to raw' vhdx empty_vhdx
 
 to 'raw to qcow2' qcow2 ''
