@@ -123,8 +123,7 @@ private:
     void put(uint64_t at, Bytes in) {
         if (in.empty()) return;
         // An image that stands alone shows zeros where it has nothing. It will not any more.
-        const bool can_be_absent = !disk_.parents();
-        const Status done = is_zero(in) && !can_be_absent
+        const Status done = disk_.parents() && is_zero(in)
                                 ? zero(disk_, at, in.size(), scratch_.bytes())
                                 : write(disk_, at, in, scratch_.bytes());
         if (!done) throw failure(options_.input.file, done.error());
