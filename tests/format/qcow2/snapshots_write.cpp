@@ -117,6 +117,18 @@ TEST_CASE("qcow2: snapshots that do not say how large they are", "[qcow2][snapsh
     }
 }
 
+TEST_CASE("qcow2: a snapshot table that fills its clusters", "[qcow2][snapshot][rewrite]") {
+    // One of these lengths makes the table end where a cluster does: no other may be taken for it.
+    const Built image = build(lively(9));
+    for (size_t length = 3; length < 512; length += 8) {
+        const std::string name(length, 'n');
+        CAPTURE(length);
+        CHECK(is_clean(after(image.file, [&](auto& storage) {
+            return qcow2::take_snapshot(storage, {.name = name}, Heap{});
+        })));
+    }
+}
+
 TEST_CASE("qcow2: snapshots of a disk of no bytes", "[qcow2][snapshot][rewrite]") {
     GrowableMemory memory;
     REQUIRE(qcow2::create(memory, {.size = 0}));

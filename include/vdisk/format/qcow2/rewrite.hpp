@@ -69,16 +69,19 @@ private:
     }
 
     Status snapshots() {
-        uint64_t bytes = state_.added_size + state_.added_name.size() + 7;
+        uint64_t bytes = 0;
         Status walked = kept_snapshots([&](uint64_t at, const Snapshot& s) -> Status {
             ++placed_.snapshots;
             bytes += entry_size(at, s);
             return {};
         });
         if (!walked) return walked;
-        if (state_.added != nullptr) ++placed_.snapshots;
+        if (state_.added != nullptr) {
+            ++placed_.snapshots;
+            bytes += state_.added_size + state_.added_name.size();
+        }
         if (placed_.snapshots == 0) return {};
-        if (bytes - 7 > max_snapshot_table_bytes) {
+        if (bytes > max_snapshot_table_bytes) {
             return fail(Errc::limit, "qcow2: snapshot table would be larger than 64 MiB");
         }
         const auto at = free_.take(clusters(bytes));
