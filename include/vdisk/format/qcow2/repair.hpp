@@ -230,8 +230,8 @@ Status all(S& storage, const Header& header, bool lost, A allocation) {
 
 /// Repairs a closed image and clears its "dirty" and "corrupt" flags if it is sound then. Calls
 /// `visit(const Problem&)` for what was wrong. A repair that succeeds may leave what it could not
-/// help: see `after`. Leaks may stay where something else was wrong: they go when it is repaired
-/// again. Repair::leaks fails with `rebuild_needed` where refcounts cannot be mended one by one.
+/// help: see `after`. Repair::leaks fails with `rebuild_needed` where refcounts cannot be mended
+/// one by one.
 template <WritableStorage S, Allocation A, class Visit = NoVisitor>
 Result<RepairReport> repair(S& storage, Repair what, A allocation, Visit visit = {}) {
     auto header = load_header(storage);
