@@ -4,10 +4,12 @@
 Every instantiation of a template is a function of its own there; here a line or a branch counts
 once, and is covered if it is in any of them. Branches are those of the source: each condition once
 true, once false. What the compiler adds (paths of exceptions, destructors) is none. A condition
-that the compiler decides is none either: see DECIDED.
+that the compiler decides is none either: see DECIDED. A header with code that no program has is not
+run at all, and fails: the compiler writes nothing down about templates that nobody instantiates.
 """
 import argparse
 import collections
+import glob
 import json
 import os
 import re
@@ -58,6 +60,18 @@ def branches_of(records, times, text):
     return {place: both for place, both in found.items() if any(both) or not is_decided(place[0])}
 
 
+def has_code(path):
+    """Whether a header has a function body that does something: `return` outside a comment."""
+    with open(path, encoding='utf-8') as source:
+        return any(re.search(r'\breturn\b', line.split('//')[0]) for line in source)
+
+
+def unseen(root, seen):
+    """Headers below `root` with code that is in no program."""
+    headers = glob.glob(root + '**/*.hpp', recursive=True)
+    return [name for name in sorted(headers) if name not in seen and has_code(name)]
+
+
 def share(part, whole):
     return 100 * part / whole if whole else 100
 
@@ -105,6 +119,9 @@ def main():
         lines, run, branches, taken = sums[name]
         print(f'{name:<16}{lines:>8}{share(run, lines):>8.1f}%'
               f'{branches:>11}{share(taken, branches):>8.1f}%')
+    missing = unseen(root, {os.path.realpath(file['filename']) for file in files})
+    if missing:
+        raise SystemExit('in no program: ' + ' '.join(name[len(root):] for name in missing))
     lines, run, branches, taken = sums['all of it']
     if share(run, lines) < args.lines or share(taken, branches) < args.branches or not lines:
         raise SystemExit(f'below the limits: {args.lines} % of lines, {args.branches} % of branches')

@@ -23,13 +23,19 @@ sources=$(cd "$root/tests" && find core codec text metadata support hostile form
     -name '*.cpp' ! -name '*power_cut*' ! -name '*planted*' ! -name '*faults*' \
     ! -name repair.cpp ! -name mend.cpp | sort)
 
-describe() { # TARGET: sets what Debian calls it and who runs it (i686: any x86-64)
+describe() { # TARGET: sets what Debian calls it and who runs it
     case $1 in
-    s390x) debian=s390x emulator=qemu-s390x && need qemu-s390x ;;
-    i686) debian=i386 emulator= ;;
+    s390x) debian=s390x emulator=qemu-s390x ;;
+    i686) debian=i386 emulator=qemu-i386 ;;
     *) echo "usage: portability.sh [s390x|i686]..." >&2 && exit 2 ;;
     esac
-    need "$1-linux-gnu-g++"
+    need "$1-linux-gnu-g++" "$emulator"
+}
+
+runs_here() { # TARGET: this system runs its programs (32 bits on 64: not every kernel)
+    code=0
+    "./$1/images" >"$1/usage" 2>&1 || code=$? # without a folder it only says what it wants
+    [ $code -ne 126 ]
 }
 
 fetch() { # the compression libraries of $debian, into $work/TARGET
@@ -96,6 +102,7 @@ ninja ${JOBS:+-j $JOBS} --quiet
 
 images() { # TARGET: writes them
     mkdir "$1/written"
+    ! runs_here "$1" || emulator=
     $emulator "./$1/images" "$1/written" >"$1/names"
 }
 

@@ -19,7 +19,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct AmendOptions {
     Input input;
     std::vector<std::string> lists;
     std::string cache;
@@ -28,12 +28,12 @@ struct Options {
     bool force = false;
 };
 
-struct Explained {
+struct Amendable {
     const char* name;
     const char* text;
 };
 
-constexpr Explained known[] = {
+constexpr Amendable amendable[] = {
     {"backing_file=<str>", "File name of a base image (refused: use rebase)"},
     {"backing_fmt=<str>", "Image format of the base image (refused: use rebase)"},
     {"compat=<str>", "Compatibility level (v2 [0.10] or v3 [1.1])"},
@@ -48,7 +48,7 @@ constexpr Explained known[] = {
     throw Failure{"Format driver '" + format + "' does not support option amendment"};
 }
 
-bool asks_for_help(const Options& options) {
+bool asks_for_help(const AmendOptions& options) {
     for (const std::string& list : options.lists) {
         const Creation wanted({list});
         if (wanted.has("help") || wanted.has("?")) return true;
@@ -56,7 +56,7 @@ bool asks_for_help(const Options& options) {
     return false;
 }
 
-int print_help(const Options& options) {
+int print_help(const AmendOptions& options) {
     std::string format = options.input.format;
     if (format.empty()) {
         if (options.input.file.empty()) throw Failure{"Expecting one image file name"};
@@ -68,7 +68,8 @@ int print_help(const Options& options) {
     }
     if (format != Qcow2::name) refuse_format(format);
     std::puts("Amend options for 'qcow2':");
-    for (const Explained& option : known) std::printf("  %-22s - %s\n", option.name, option.text);
+    for (const Amendable& option : amendable)
+        std::printf("  %-22s - %s\n", option.name, option.text);
     return 0;
 }
 
@@ -90,7 +91,7 @@ void refuse_unknown(const Creation& wanted) {
         }
     }
     std::vector<std::string> names;
-    for (const Explained& option : known) {
+    for (const Amendable& option : amendable) {
         const std::string_view text = option.name;
         names.emplace_back(text.substr(0, text.find('=')));
     }
@@ -180,7 +181,8 @@ void check(const Top& top, qcow2::Layout layout, const Amendment& wanted) {
 }
 
 /// Features come before what needs them, and go when nothing does any more.
-void apply(Top& top, const Options& options, const qcow2::Layout& layout, const Amendment& wanted) {
+void apply(Top& top, const AmendOptions& options, const qcow2::Layout& layout,
+           const Amendment& wanted) {
     Storage& file = top.file.storage;
     if (wanted.v3) expect(top, qcow2::upgrade(file, Heap{}));
     if (wanted.refcount_order.value_or(layout.refcount_order) != layout.refcount_order) {
@@ -199,7 +201,7 @@ void apply(Top& top, const Options& options, const qcow2::Layout& layout, const 
     if (!wanted.v3) expect(top, qcow2::downgrade(file, Heap{}));
 }
 
-int amend(const Options& options) {
+int amend(const AmendOptions& options) {
     if (options.lists.empty()) {
         throw Failure{"Must specify options (-o)", 1, "Try 'vdisk amend --help'"};
     }
@@ -226,7 +228,7 @@ int amend(const Options& options) {
 }  // namespace
 
 void add_amend(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<AmendOptions>();
     CLI::App* cmd = app.add_subcommand(
         "amend", "Changes options that a qcow2, VHD or VHDX image was created with.");
     cmd->add_option("FILE", options->input.file, "the image");

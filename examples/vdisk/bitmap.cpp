@@ -17,14 +17,14 @@ namespace {
 
 enum class Verb : uint8_t { add, remove, clear, enable, disable, merge };
 
-constexpr const char* names[] = {"add", "remove", "clear", "enable", "disable", "merge"};
+constexpr const char* verb_names[] = {"add", "remove", "clear", "enable", "disable", "merge"};
 
 struct Action {
     Verb verb;
     std::string source;  ///< of merge
 };
 
-struct Options {
+struct BitmapOptions {
     Input input;
     std::string bitmap;
     std::string granularity;
@@ -32,8 +32,8 @@ struct Options {
     std::vector<Action> actions;
 };
 
-[[noreturn]] void refuse(const Options& options, Verb verb, const std::string& why) {
-    throw Failure{options.input.file + ": Operation " + names[static_cast<size_t>(verb)] +
+[[noreturn]] void refuse(const BitmapOptions& options, Verb verb, const std::string& why) {
+    throw Failure{options.input.file + ": Operation " + verb_names[static_cast<size_t>(verb)] +
                   " on bitmap " + options.bitmap + " failed: " + why};
 }
 
@@ -71,7 +71,7 @@ private:
     std::vector<Entry> entries_;
 };
 
-unsigned granularity_bits(const Options& options) {
+unsigned granularity_bits(const BitmapOptions& options) {
     const uint64_t size =
         options.granularity.empty() ? 0 : size_of(options.granularity, "granularity");
     if (size == 0) return 0;
@@ -81,7 +81,7 @@ unsigned granularity_bits(const Options& options) {
     return static_cast<unsigned>(std::countr_zero(size));
 }
 
-void check_add(const Options& options, const Top& top, const Inventory& inventory) {
+void check_add(const BitmapOptions& options, const Top& top, const Inventory& inventory) {
     if (!is_qcow2(top)) refuse(options, Verb::add, top.format + " images have no bitmaps");
     if (inventory.has(options.bitmap)) {
         refuse(options, Verb::add, "Bitmap already exists: " + options.bitmap);
@@ -96,7 +96,7 @@ void check_add(const Options& options, const Top& top, const Inventory& inventor
     if (!good) refuse(options, Verb::add, std::string(good.error().what).substr(7));
 }
 
-void check_usable(const Options& options, Verb verb, const Inventory& inventory,
+void check_usable(const BitmapOptions& options, Verb verb, const Inventory& inventory,
                   const std::string& name) {
     if (!inventory.has(name)) refuse(options, verb, "Dirty bitmap '" + name + "' not found");
     if (verb != Verb::remove && !inventory.is_usable(name)) {
@@ -105,7 +105,7 @@ void check_usable(const Options& options, Verb verb, const Inventory& inventory,
 }
 
 /// All actions can be done, one after the other.
-void rehearse(const Options& options, const Top& top, const std::optional<Top>& other) {
+void rehearse(const BitmapOptions& options, const Top& top, const std::optional<Top>& other) {
     Inventory inventory(top);
     const Inventory others = other ? Inventory(*other) : Inventory();
     for (const Action& action : options.actions) {
@@ -124,7 +124,7 @@ void rehearse(const Options& options, const Top& top, const std::optional<Top>& 
     }
 }
 
-vdisk::Status act(const Options& options, Top& top, const Action& action) {
+vdisk::Status act(const BitmapOptions& options, Top& top, const Action& action) {
     Storage& file = top.file.storage;
     const std::string& name = options.bitmap;
     switch (action.verb) {
@@ -138,7 +138,7 @@ vdisk::Status act(const Options& options, Top& top, const Action& action) {
     return {};
 }
 
-int change(const Options& options) {
+int change(const BitmapOptions& options) {
     Top top = open_closed_for_writing(options.input);
     std::optional<Top> other;
     if (!options.source.file.empty()) other.emplace(open_top(options.source));
@@ -154,7 +154,7 @@ int change(const Options& options) {
     return 0;
 }
 
-void check_options(const Options& options) {
+void check_options(const BitmapOptions& options) {
     const auto has = [&](Verb verb) {
         return std::any_of(options.actions.begin(), options.actions.end(),
                            [&](const Action& action) { return action.verb == verb; });
@@ -177,7 +177,7 @@ void check_options(const Options& options) {
 }  // namespace
 
 void add_bitmap(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<BitmapOptions>();
     CLI::App* cmd = app.add_subcommand(
         "bitmap",
         "Adds, changes and removes the bitmaps of a qcow2 image, which tell what was written.\n"
@@ -217,7 +217,7 @@ void add_bitmap(CLI::App& app, Command& run) {
         for (const CLI::Option* option : cmd->parse_order()) {
             for (const Verb verb :
                  {Verb::add, Verb::remove, Verb::clear, Verb::enable, Verb::disable, Verb::merge}) {
-                if (option->check_lname(names[static_cast<size_t>(verb)])) {
+                if (option->check_lname(verb_names[static_cast<size_t>(verb)])) {
                     options->actions.push_back(
                         {verb, verb == Verb::merge ? *source++ : std::string()});
                 }

@@ -14,12 +14,12 @@ namespace {
 using Editor = qcow2::BitmapEditor<Storage, Heap>;
 
 /// The bitmap that is read.
-struct Source {
+struct MergedBitmap {
     const Storage& storage;
     qcow2::Layout layout;
     qcow2::Bitmap bitmap;
 
-    Source(const Top& top, const std::string& name)
+    MergedBitmap(const Top& top, const std::string& name)
         : storage(top.file.storage), layout(layout_of(top)) {
         expect(top,
                qcow2::each_bitmap(storage, layout, [&](const qcow2::Bitmap& b) -> vdisk::Status {
@@ -30,7 +30,7 @@ struct Source {
 };
 
 /// One cluster of the target: its bits in `into` get those of the source.
-vdisk::Status merge_cluster(const Source& from, const qcow2::Layout& layout,
+vdisk::Status merge_cluster(const MergedBitmap& from, const qcow2::Layout& layout,
                             const qcow2::Bitmap& target, uint64_t index, MutBytes into) {
     const unsigned fine = target.granularity_bits;
     const unsigned coarse = from.bitmap.granularity_bits;
@@ -48,7 +48,7 @@ vdisk::Status merge_cluster(const Source& from, const qcow2::Layout& layout,
 }
 
 /// The merged table at `table_at`, in new clusters where the old ones do not hold the same already.
-vdisk::Status write_merged(Editor& editor, const Source& from, const qcow2::Bitmap& target,
+vdisk::Status write_merged(Editor& editor, const MergedBitmap& from, const qcow2::Bitmap& target,
                            uint64_t table_at) {
     const qcow2::Layout& layout = editor.layout();
     std::vector<byte> old(static_cast<size_t>(layout.cluster_size()));
@@ -76,7 +76,7 @@ vdisk::Status write_merged(Editor& editor, const Source& from, const qcow2::Bitm
 
 void merge_bitmap_of(Storage& file, const std::string& path, const Top& other,
                      const std::string& source, const std::string& target) {
-    const Source from(other, source);
+    const MergedBitmap from(other, source);
     auto editor = Editor::open(file, Heap{});
     if (!editor) throw failure(path, editor.error());
     const auto place = editor->find_usable(target);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int not_completed = 1, has_corruptions = 2, has_leaks = 3, has_no_checks = 63;
 
-struct Options {
+struct CheckOptions {
     Input input;
     std::string output = "human";
     std::string repair;  ///< "leaks", "all", or empty
@@ -115,7 +115,7 @@ struct Outcome {
 
 /// `check(storage, visit)` and `repair(storage, what, visit)` are those of the format.
 template <class Check, class Repairs>
-Outcome look(const Options& options, Top& top, Check check, Repairs repair) {
+Outcome look(const CheckOptions& options, Top& top, Check check, Repairs repair) {
     if (options.repair.empty()) {
         const auto report = check(top.file.storage, print);
         if (!report) throw failure(top.file.origin.path, report.error(), not_completed);
@@ -132,17 +132,17 @@ Outcome look(const Options& options, Top& top, Check check, Repairs repair) {
             fixed > followers ? fixed - followers : fixed};
 }
 
-Outcome look_qcow2(const Options& options, Top& top) {
+Outcome look_qcow2(const CheckOptions& options, Top& top) {
     return look(
         options, top, [](auto& s, auto visit) { return qcow2::check_image(s, Heap{}, visit); },
         [](auto& s, Repair what, auto visit) { return qcow2::repair(s, what, Heap{}, visit); });
 }
-Outcome look_vhd(const Options& options, Top& top) {
+Outcome look_vhd(const CheckOptions& options, Top& top) {
     return look(
         options, top, [](auto& s, auto visit) { return vhd::check_image(s, Heap{}, visit); },
         [](auto& s, Repair what, auto visit) { return vhd::repair(s, what, Heap{}, visit); });
 }
-Outcome look_vhdx(const Options& options, Top& top) {
+Outcome look_vhdx(const CheckOptions& options, Top& top) {
     return look(
         options, top, [](auto& s, auto visit) { return vhdx::check_image(s, Heap{}, visit); },
         [](auto& s, Repair what, auto visit) {
@@ -152,12 +152,12 @@ Outcome look_vhdx(const Options& options, Top& top) {
 
 struct Checker {
     std::string_view format;
-    Outcome (*look)(const Options& options, Top& top);
+    Outcome (*look)(const CheckOptions& options, Top& top);
 };
 constexpr Checker checkers[] = {
     {Qcow2::name, look_qcow2}, {Vhd::name, look_vhd}, {Vhdx::name, look_vhdx}};
 
-Outcome look(const Options& options) {
+Outcome look(const CheckOptions& options) {
     Top top =
         options.repair.empty() ? open_top(options.input) : open_top_for_writing(options.input);
     for (const Checker& checker : checkers) {
@@ -168,7 +168,7 @@ Outcome look(const Options& options) {
 }
 
 // Members that are 0 are left out, and in which order the others stand is as in qemu-img 7.2.
-void print_json(const Options& options, const Outcome& found) {
+void print_json(const CheckOptions& options, const Outcome& found) {
     text::Json json(stdout);
     const auto value = [&json](const char* name, uint64_t number) {
         if (number != 0) json.value(name, number);
@@ -231,7 +231,7 @@ void print_human(const Outcome& found) {
     if (report.image_end != 0) std::printf("Image end offset: %" PRIu64 "\n", report.image_end);
 }
 
-int check_file(const Options& options) {
+int check_file(const CheckOptions& options) {
     const Outcome found = look(options);
     if (!options.quiet) {
         if (options.output == "json") print_json(options, found);
@@ -247,7 +247,7 @@ int check_file(const Options& options) {
 }  // namespace
 
 void add_check(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CheckOptions>();
     CLI::App* cmd = app.add_subcommand(
         "check",
         "Tells whether a qcow2, VHD or VHDX image is sound: every pointer, every refcount, every\n"

@@ -18,9 +18,9 @@ using namespace vdisk;
 
 namespace {
 
-constexpr size_t buffer_bytes = size_t{1} << 20;
+constexpr size_t commit_bytes = size_t{1} << 20;
 
-struct Options {
+struct CommitOptions {
     Input input;
     std::string base;
     std::string ignored;
@@ -30,7 +30,7 @@ struct Options {
 };
 
 /// The layer that goes by this name.
-uint32_t find_base(const Options& options, const Disk& disk) {
+uint32_t find_base(const CommitOptions& options, const Disk& disk) {
     const auto layers = disk.layers();
     if (layers.size() < 2) throw Failure{"Image does not have a backing file"};
     if (options.base.empty()) return 1;
@@ -70,10 +70,10 @@ void grow_base(Top& base, const Input& input, const Disk& disk, uint32_t depth,
 }
 
 /// Writes what the layers of `disk`, those above the base, hold.
-void copy_down(const Options& options, const Disk& disk, WritableDisk& base) {
+void copy_down(const CommitOptions& options, const Disk& disk, WritableDisk& base) {
     Buffer<Heap> data;
     Buffer<Heap> scratch;
-    if (!data.reserve(buffer_bytes) || !scratch.reserve(buffer_bytes)) throw Failure{"no memory"};
+    if (!data.reserve(commit_bytes) || !scratch.reserve(commit_bytes)) throw Failure{"no memory"};
     Progress progress(options.progress && !options.quiet, 1);
     const Status walked =
         walk(disk, 0, disk.size(), [&](uint64_t at, const Extent& extent) -> Status {
@@ -87,7 +87,7 @@ void copy_down(const Options& options, const Disk& disk, WritableDisk& base) {
             }
             for (uint64_t done = 0; done < extent.length;) {
                 check_interrupt();
-                const uint64_t n = std::min<uint64_t>(extent.length - done, buffer_bytes);
+                const uint64_t n = std::min<uint64_t>(extent.length - done, commit_bytes);
                 const MutBytes piece = data.bytes().first(static_cast<size_t>(n));
                 if (Status got = read(disk, at + done, piece); !got) return got;
                 const Status put = write(base, at + done, piece, scratch.bytes());
@@ -150,7 +150,7 @@ Top open_layer(const Disk& disk, uint32_t depth, Input input) {
     return open_top_for_writing(input);
 }
 
-int commit(const Options& options) {
+int commit(const CommitOptions& options) {
     Top reading = open_top(options.input);
     Disk disk = open_layers(reading, options.input, {});
     const uint32_t depth = find_base(options, disk);
@@ -184,7 +184,7 @@ int commit(const Options& options) {
 }  // namespace
 
 void add_commit(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CommitOptions>();
     CLI::App* cmd = app.add_subcommand(
         "commit", "Writes what an image holds into its backing file, and empties the image.");
     options->input.add_to(*cmd);

@@ -14,7 +14,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct CompactOptions {
     Input input;
     bool keep = false;
     bool progress = false;
@@ -42,7 +42,7 @@ private:
     uint64_t last_ = 0, pass_ = 0, done_ = 0;
 };
 
-int compact(const Options& options) {
+int compact(const CompactOptions& options) {
     Top top = open_closed_for_writing(options.input);
     const std::string& path = top.file.origin.path;
     const Operations* const operations = operations_of(top);
@@ -79,7 +79,7 @@ int compact(const Options& options) {
 }  // namespace
 
 void add_compact(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CompactOptions>();
     CLI::App* cmd = app.add_subcommand(
         "compact",
         "Makes the file of a dynamic or differencing VHD or VHDX image as small as it\ncan be.");

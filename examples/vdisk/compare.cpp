@@ -17,7 +17,7 @@ namespace {
 
 constexpr int differs = 1, cannot_open = 2, cannot_look_up = 3, cannot_read = 4;
 
-struct Options {
+struct CompareOptions {
     Input left;
     Input right;
     std::string cache = "writeback";
@@ -33,7 +33,7 @@ struct Difference {
 
 class Comparison {
 public:
-    Comparison(const Options& options, unsigned workers)
+    Comparison(const CompareOptions& options, unsigned workers)
         : options_(options),
           lefts_(open_disks(options.left, workers + 1, memory_budget / 2)),
           rights_(open_disks(options.right, workers + 1, memory_budget / 2)),
@@ -138,7 +138,7 @@ private:
         throw failure(options_.right.file, error, fault(rights_[0]).value_or(cannot_read));
     }
 
-    const Options& options_;
+    const CompareOptions& options_;
     std::vector<Disk> lefts_;
     std::vector<Disk> rights_;
     std::vector<Buffer<Heap>> buffers_;
@@ -148,7 +148,7 @@ private:
 };
 
 // Everything but errors is said on standard output, as qemu-img does; offsets name the sector.
-int answer(const Options& options, const Difference& found) {
+int answer(const CompareOptions& options, const Difference& found) {
     if (options.quiet) return differs;
     if (found.is_status) {
         std::printf("Strict mode: Offset %llu block status mismatch!\n",
@@ -160,7 +160,7 @@ int answer(const Options& options, const Difference& found) {
     return differs;
 }
 
-int compare_disks(const Options& options) {
+int compare_disks(const CompareOptions& options) {
     constexpr std::array known = {"none",         "off",        "writeback",
                                   "writethrough", "directsync", "unsafe"};
     if (std::find(known.begin(), known.end(), options.cache) == known.end()) {
@@ -188,7 +188,7 @@ int compare_disks(const Options& options) {
 }  // namespace
 
 void add_compare(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CompareOptions>();
     options->left.exit_code = options->right.exit_code = cannot_open;
     CLI::App* cmd = app.add_subcommand("compare", "Tells whether two images show the same disk.");
     cmd->add_option("A", options->left.file, "one image")->required();

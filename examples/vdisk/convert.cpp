@@ -18,7 +18,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct ConvertOptions {
     Input input;  ///< the rules for all inputs; `file` is each of them in turn
     std::vector<std::string> files;
     std::string output;
@@ -62,7 +62,7 @@ uint32_t sparse_of(const std::string& text) {
 }
 
 /// The last file is the one to write.
-void split_files(Options& options) {
+void split_files(ConvertOptions& options) {
     if (options.files.size() < 2) throw Failure{"Must specify image file name"};
     options.output = options.files.back();
     options.files.pop_back();
@@ -80,7 +80,7 @@ Failure no_bitmaps(const std::string& format) {
 }
 const Failure other_size{"the disks have different sizes: bitmaps cannot be copied"};
 
-void check(const Options& options) {
+void check(const ConvertOptions& options) {
     if (options.compressed && options.output_format == Raw::name) {
         throw Failure{"Compression not supported for this file format"};
     }
@@ -109,7 +109,7 @@ void check(const Options& options) {
 /// All inputs, each open as often as the next dimension says.
 using Inputs = std::vector<std::vector<Disk>>;
 
-Inputs open_inputs(Options& options, unsigned workers) {
+Inputs open_inputs(ConvertOptions& options, unsigned workers) {
     if (options.snapshot.starts_with("snapshot.")) {
         options.input.snapshot = find_snapshot_id(options.input, options.snapshot);
     } else {
@@ -135,7 +135,7 @@ uint64_t total_size(const Inputs& inputs) {
     return total;
 }
 
-NewImage image_of(const Options& options, uint64_t size) {
+NewImage image_of(const ConvertOptions& options, uint64_t size) {
     NewImage image(options.output, options.output_format, Creation(options.creation));
     if (image.size) throw Failure{"-o size: the size is that of the input"};
     image.size = size;
@@ -148,7 +148,7 @@ NewImage image_of(const Options& options, uint64_t size) {
     return image;
 }
 
-void convert_to_raw(const Options& options, const Inputs& inputs, uint32_t sparse,
+void convert_to_raw(const ConvertOptions& options, const Inputs& inputs, uint32_t sparse,
                     Progress& progress, Salvage* salvage) {
     const uint64_t size = total_size(inputs);
     Output output(options.output,
@@ -185,7 +185,7 @@ std::vector<Source> sources_of(Inputs inputs, Salvage* salvage) {
     return sources;
 }
 
-void fill(const Options& options, std::vector<Source>& sources, std::vector<Disk>& backings,
+void fill(const ConvertOptions& options, std::vector<Source>& sources, std::vector<Disk>& backings,
           Draft& draft, ConveyorOptions how) {
     if (options.compressed && draft.writer().pack_unit() == 0) {
         throw Failure{"Compression not supported for this file format"};
@@ -197,7 +197,7 @@ void fill(const Options& options, std::vector<Source>& sources, std::vector<Disk
 }
 
 /// -n: the image is there.
-void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how,
+void fill_existing(const ConvertOptions& options, Inputs inputs, ConveyorOptions how,
                    const Extras& extras) {
     Input target;
     target.file = options.output;
@@ -225,7 +225,8 @@ void fill_existing(const Options& options, Inputs inputs, ConveyorOptions how,
     if (extras.bitmaps) extras.bitmaps->add_to(top.file.storage, options.output);
 }
 
-void fill_new(const Options& options, Inputs inputs, ConveyorOptions how, const Extras& extras) {
+void fill_new(const ConvertOptions& options, Inputs inputs, ConveyorOptions how,
+              const Extras& extras) {
     NewImage image = image_of(options, total_size(inputs));
     if (extras.bitmaps && image.qcow2().version < 3) throw no_bitmaps(options.output_format);
     if (extras.bitmaps && extras.bitmaps->disk_size() != *image.size) throw other_size;
@@ -259,7 +260,7 @@ void fill_new(const Options& options, Inputs inputs, ConveyorOptions how, const 
     image.commit(output);
 }
 
-int convert(Options options) {
+int convert(ConvertOptions options) {
     if (print_creation_help(options.output_format, options.creation)) return 0;
     split_files(options);
     check(options);
@@ -287,7 +288,7 @@ int convert(Options options) {
     return 0;
 }
 
-void add_options(CLI::App& cmd, Options& o) {
+void add_options(CLI::App& cmd, ConvertOptions& o) {
     cmd.add_option("FILES", o.files,
                    "IN... OUT: the images to read, one behind the other, and the one to write");
     o.input.add_to(cmd, false);
@@ -338,7 +339,7 @@ void add_options(CLI::App& cmd, Options& o) {
 }  // namespace
 
 void add_convert(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ConvertOptions>();
     CLI::App* cmd = app.add_subcommand(
         "convert", "Writes the disk an image shows, with all its backing files, as a new image.");
     add_options(*cmd, *options);

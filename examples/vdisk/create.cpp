@@ -15,7 +15,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct CreateOptions {
     Input rules;  ///< for the backing file
     std::string file;
     std::string size;
@@ -27,7 +27,7 @@ struct Options {
     bool quiet = false;
 };
 
-NewImage image_of(const Options& options) {
+NewImage image_of(const CreateOptions& options) {
     NewImage image(options.file, options.format, Creation(options.creation));
     if (!options.size.empty()) {
         if (image.size) {
@@ -41,7 +41,7 @@ NewImage image_of(const Options& options) {
 }
 
 /// The backing file has to be there, unless the user knows better, and lends its size.
-void look_at_backing(const Options& options, NewImage& image, const Output& output) {
+void look_at_backing(const CreateOptions& options, NewImage& image, const Output& output) {
     if (image.backing_file.empty()) return;
     if (options.unsafe && image.needs_parent()) {
         throw Failure{options.file + ": -u: the id of its parent is needed"};
@@ -58,7 +58,7 @@ void look_at_backing(const Options& options, NewImage& image, const Output& outp
     image.set_parent(disks[0].top());
 }
 
-int create(const Options& options) {
+int create(const CreateOptions& options) {
     if (print_creation_help(options.format, options.creation)) return 0;
     if (options.file.empty()) throw Failure{"create: the name of a file is missing"};
     NewImage image = image_of(options);
@@ -78,7 +78,7 @@ int create(const Options& options) {
 }  // namespace
 
 void add_create(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CreateOptions>();
     CLI::App* cmd = app.add_subcommand("create", "Makes a new, empty image.");
     cmd->add_option("FILE", options->file, "the image to make; one that is there is replaced");
     cmd->add_option("SIZE", options->size, "of the disk (default: that of the backing file)")

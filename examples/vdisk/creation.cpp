@@ -16,6 +16,8 @@ struct Explained {
     const char* text;
 };
 
+namespace explained {
+
 constexpr Explained backing_file = {"backing_file=<str>", "File name of a base image"};
 constexpr Explained backing_format = {"backing_fmt=<str>", "Image format of the base image"};
 constexpr Explained extent_size_hint = {"extent_size_hint=<size>", "Accepted and ignored"};
@@ -84,18 +86,20 @@ constexpr Explained of_vhdx[] = {
      "VHDX format type, can be either 'dynamic', 'fixed' or 'differencing'. Default is 'dynamic'."},
     {"uuid=<str>", "Id of the disk (a random one, or that of the parent)"}};
 
+}  // namespace explained
+
 struct Table {
     std::string_view format;
     std::span<const Explained> options;
 };
-constexpr Table tables[] = {{Raw::name, of_raw},
-                            {Qcow::name, of_qcow},
-                            {Qcow2::name, of_qcow2},
-                            {Vhd::name, of_vpc},
-                            {Vhdx::name, of_vhdx}};
+constexpr Table known_formats[] = {{Raw::name, explained::of_raw},
+                                   {Qcow::name, explained::of_qcow},
+                                   {Qcow2::name, explained::of_qcow2},
+                                   {Vhd::name, explained::of_vpc},
+                                   {Vhdx::name, explained::of_vhdx}};
 
 std::span<const Explained> options_of(const std::string& format) {
-    for (const Table& table : tables) {
+    for (const Table& table : known_formats) {
         if (table.format == format) return table.options;
     }
     return {};

@@ -14,7 +14,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct DdOptions {
     Input input;
     std::string output_format = "raw";
     std::vector<std::string> operands;
@@ -75,7 +75,7 @@ struct Range {
     uint64_t at, length;
 };
 
-void copy_to_image(const Options& options, std::vector<Disk> disks, Range range, Output& output) {
+void copy_to_image(const DdOptions& options, std::vector<Disk> disks, Range range, Output& output) {
     NewImage image(output.path(), options.output_format, {});
     image.size = blocks(range.length, 9) << 9;
     image.place(output);
@@ -94,7 +94,7 @@ void copy_to_image(const Options& options, std::vector<Disk> disks, Range range,
     image.commit(output);
 }
 
-int dd(Options options) {
+int dd(DdOptions options) {
     const Operands operands = parse(options.operands);
     options.input.file = operands.in;
     auto disks = open_disks(options.input, default_workers() + 1);
@@ -126,7 +126,7 @@ int dd(Options options) {
 }  // namespace
 
 void add_dd(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<DdOptions>();
     CLI::App* cmd =
         app.add_subcommand("dd", "Copies a part of the disk an image shows to a new image.");
     // No positional option: CLI11 would take a word in brackets for a list.

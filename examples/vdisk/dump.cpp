@@ -109,7 +109,7 @@ void text_row(Report& report, std::string_view name, uint64_t at, uint64_t size,
 
 namespace {
 
-struct Options {
+struct DumpOptions {
     std::string file;
     std::string format;
     std::string output = "human";
@@ -156,7 +156,7 @@ std::string_view format_by_magic(const Storage& file) {
     return load_be32(start.data() + 4) == 1 ? Qcow::name : Qcow2::name;
 }
 
-int dump(const Options& options) {
+int dump(const DumpOptions& options) {
     const std::string path = local_path(options.file);
     auto opened = open_file(path);
     if (!opened) throw failure(path, opened.error());
@@ -180,7 +180,7 @@ int dump(const Options& options) {
 }  // namespace
 
 void add_dump(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<DumpOptions>();
     CLI::App* cmd = app.add_subcommand(
         "dump",
         "Shows every field of an image's header and what its lists hold: extensions, names of\n"

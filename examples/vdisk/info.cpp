@@ -20,7 +20,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct InfoOptions {
     Input input;
     std::string output = "human";
     bool chain = false;
@@ -249,7 +249,7 @@ void print_human(const Subject& subject) {
     }
 }
 
-int info(const Options& options) {
+int info(const InfoOptions& options) {
     text::Json json(stdout);
     const bool is_json = options.output == "json";
     if (!options.chain) {
@@ -278,7 +278,7 @@ int info(const Options& options) {
 }  // namespace
 
 void add_info(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<InfoOptions>();
     CLI::App* cmd = app.add_subcommand(
         "info",
         "Shows what an image says about itself: format, sizes, backing file, snapshots, features.\n"

@@ -11,7 +11,7 @@ namespace tool {
 
 namespace {
 
-struct Options {
+struct IoOptions {
     Input input;
     std::vector<std::string> commands;
     std::string cache;
@@ -46,7 +46,7 @@ WritableDisk resize(Top& top, const Input& input, WritableDisk disk, uint64_t si
 }
 
 /// Opened to be written only where a command does so: then it is locked, and must be writable.
-Medium open_medium(const Options& options) {
+Medium open_medium(const IoOptions& options) {
     const bool changes =
         options.commands.empty() ||
         std::any_of(options.commands.begin(), options.commands.end(), Shell::is_change);
@@ -71,7 +71,7 @@ int run_all(const Shell& shell, const std::vector<std::string>& commands) {
     return code;
 }
 
-int io(const Options& options) {
+int io(const IoOptions& options) {
     Medium disk = open_medium(options);
     const Shell shell(disk);
     const int code = options.commands.empty() ? converse(shell) : run_all(shell, options.commands);
@@ -85,7 +85,7 @@ int io(const Options& options) {
 }  // namespace
 
 void add_io(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<IoOptions>();
     CLI::App* cmd = app.add_subcommand(
         "io",
         "Reads, verifies and writes parts of a disk: commands from -c, or from standard input.");

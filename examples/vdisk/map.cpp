@@ -16,7 +16,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct MapOptions {
     Input input;
     std::string output = "human";
     std::string start = "0";
@@ -29,12 +29,12 @@ struct Options {
 /// One line of the output.
 struct Line {
     uint64_t start = 0;
-    Status status;
+    BlockStatus status;
 
     /// As qemu-img joins neighbours; `next` follows directly.
-    [[nodiscard]] bool joins(const Status& next) const {
+    [[nodiscard]] bool joins(const BlockStatus& next) const {
         if (status.length == 0) return false;
-        Status expected = status;
+        BlockStatus expected = status;
         expected.length = next.length;
         expected.compressed = next.compressed;
         if (status.has_offset) expected.offset += status.length;
@@ -44,7 +44,7 @@ struct Line {
 
 class Printer {
 public:
-    Printer(const Disk& disk, const Options& options) : disk_(disk), options_(options) {
+    Printer(const Disk& disk, const MapOptions& options) : disk_(disk), options_(options) {
         if (is_json()) std::putchar('[');
         else std::printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
     }
@@ -58,7 +58,7 @@ private:
     [[nodiscard]] bool is_json() const { return options_.output == "json"; }
 
     static void json(const Line& line, bool is_last) {
-        const Status& s = line.status;
+        const BlockStatus& s = line.status;
         const auto name = [](bool value) { return value ? "true" : "false"; };
         std::printf("{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %" PRIu32
                     ", \"present\": %s, \"zero\": %s, \"data\": %s",
@@ -68,7 +68,7 @@ private:
     }
 
     void human(const Line& line) const {
-        const Status& s = line.status;
+        const BlockStatus& s = line.status;
         if (s.data && !s.has_offset) {
             std::fflush(stdout);
             throw Failure{options_.input.file +
@@ -86,15 +86,15 @@ private:
     }
 
     const Disk& disk_;
-    const Options& options_;
+    const MapOptions& options_;
 };
 
-void print_map(const Disk& disk, const Options& options, uint64_t start, uint64_t end) {
+void print_map(const Disk& disk, const MapOptions& options, uint64_t start, uint64_t end) {
     Survey survey(disk);
     const Printer printer(disk, options);
     Line line{start, {}};
     const uint64_t length = end > start ? end - start : 0;
-    const auto walked = survey.walk(start, length, [&](uint64_t at, const Status& next) {
+    const auto walked = survey.walk(start, length, [&](uint64_t at, const BlockStatus& next) {
         if (line.joins(next)) {
             line.status.length += next.length;
             return;
@@ -109,7 +109,7 @@ void print_map(const Disk& disk, const Options& options, uint64_t start, uint64_
     printer.line(line, true);
 }
 
-int map(const Options& options) {
+int map(const MapOptions& options) {
     const uint64_t start = size_of(options.start, "start offset");
     const Disk disk = open_disk(options.input);
     uint64_t end = disk.size();
@@ -128,7 +128,7 @@ int map(const Options& options) {
 }  // namespace
 
 void add_map(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<MapOptions>();
     CLI::App* cmd = app.add_subcommand(
         "map",
         "Lists the parts of a disk: where each is stored, in which file of the chain.\n"

@@ -18,7 +18,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct MeasureOptions {
     Input input;
     std::string output = "human";
     std::string target = "raw";
@@ -27,7 +27,7 @@ struct Options {
 };
 
 /// What the new image shall look like.
-struct Target {
+struct MeasuredTarget {
     unsigned cluster_bits = 16;
     unsigned refcount_order = 4;
     bool v3 = true;
@@ -48,11 +48,11 @@ uint64_t round_up(uint64_t value, unsigned bits) { return blocks(value, bits) <<
 
 uint64_t divide_up(uint64_t value, uint64_t by) { return value / by + (value % by != 0 ? 1 : 0); }
 
-Target target_of(const Creation& creation) {
+MeasuredTarget target_of(const Creation& creation) {
     creation.refuse_others_than({"size", "cluster_size", "preallocation", "refcount_bits", "compat",
                                  "extended_l2", "lazy_refcounts", "compression_type", "nocow",
                                  "backing_file", "backing_fmt", "data_file", "data_file_raw"});
-    Target out;
+    MeasuredTarget out;
     out.extended_l2 = creation.flag("extended_l2");
     out.has_backing = creation.has("backing_file");
     const uint64_t cluster_size = size_of(creation.text("cluster_size", "64k"), "cluster_size");
@@ -86,7 +86,7 @@ Target target_of(const Creation& creation) {
 
 /// Bytes of the refcount table and blocks for `clusters` and themselves, as
 /// qcow2_refcount_metadata_size.
-uint64_t refcount_bytes(uint64_t clusters, const Target& target) {
+uint64_t refcount_bytes(uint64_t clusters, const MeasuredTarget& target) {
     const uint64_t per_block = target.cluster_size() * 8 >> target.refcount_order;
     const uint64_t per_table = target.cluster_size() / 8;
     uint64_t own = 0;
@@ -100,7 +100,7 @@ uint64_t refcount_bytes(uint64_t clusters, const Target& target) {
 
 /// The file size of an image whose clusters are all allocated, as qcow2_calc_prealloc_size.
 /// `size` is a multiple of the cluster size.
-uint64_t allocated_bytes(uint64_t size, const Target& target) {
+uint64_t allocated_bytes(uint64_t size, const MeasuredTarget& target) {
     const uint64_t cluster = target.cluster_size();
     const uint64_t entry = target.extended_l2 ? 16 : 8;
     const uint64_t l2 = round_up((size >> target.cluster_bits) * entry, target.cluster_bits);
@@ -114,7 +114,7 @@ uint64_t data_bytes(const Disk& disk, unsigned bits, const std::string& file) {
     Survey survey(disk);
     uint64_t counted = 0;
     uint64_t end = 0;  // of the last cluster counted
-    const auto walked = survey.walk(0, disk.size(), [&](uint64_t at, const Status& status) {
+    const auto walked = survey.walk(0, disk.size(), [&](uint64_t at, const BlockStatus& status) {
         if (status.zero || !status.data) return;
         const uint64_t from = std::max(end, align_down(at, bits));
         const uint64_t to = round_up(at + status.length, bits);
@@ -127,7 +127,7 @@ uint64_t data_bytes(const Disk& disk, unsigned bits, const std::string& file) {
 }
 
 /// What the bitmaps of `disk` would take in the new image; nothing if it can have none.
-std::optional<uint64_t> bitmap_bytes(const Disk& disk, const Target& target,
+std::optional<uint64_t> bitmap_bytes(const Disk& disk, const MeasuredTarget& target,
                                      const std::string& file) {
     return disk.top().visit([&](const auto& image) -> std::optional<uint64_t> {
         if constexpr (requires { image.layout().refcount_order; }) {
@@ -154,8 +154,8 @@ std::optional<uint64_t> bitmap_bytes(const Disk& disk, const Target& target,
     });
 }
 
-Sizes measure_qcow2(const Options& options, const Disk* disk, uint64_t size) {
-    const Target target = target_of(Creation(options.creation));
+Sizes measure_qcow2(const MeasureOptions& options, const Disk* disk, uint64_t size) {
+    const MeasuredTarget target = target_of(Creation(options.creation));
     const uint64_t rounded = round_up(size, target.cluster_bits);
     const unsigned l2_bits = target.cluster_bits - (target.extended_l2 ? 4u : 3u);
     const uint64_t l1_entries = blocks(rounded, target.cluster_bits + l2_bits);
@@ -172,7 +172,8 @@ Sizes measure_qcow2(const Options& options, const Disk* disk, uint64_t size) {
 }
 
 /// Of a format whose images are made of tables and equal blocks.
-Sizes measure_blocks(const Options& options, NewImage& image, const Disk* disk, uint64_t size) {
+Sizes measure_blocks(const MeasureOptions& options, NewImage& image, const Disk* disk,
+                     uint64_t size) {
     if (Creation(options.creation).text("subformat") == "differencing") {
         throw Failure{"measure: the size of a differencing image cannot be told"};
     }
@@ -188,7 +189,7 @@ Sizes measure_blocks(const Options& options, NewImage& image, const Disk* disk, 
             .bitmaps = {}};
 }
 
-Sizes measure_as(const Options& options, const Disk* disk, uint64_t size) {
+Sizes measure_as(const MeasureOptions& options, const Disk* disk, uint64_t size) {
     if (options.target == "qcow2") return measure_qcow2(options, disk, size);
     if (options.target != "raw") {
         NewImage image("measure", options.target, Creation(options.creation));
@@ -215,7 +216,7 @@ void print(const Sizes& sizes, bool is_json) {
     if (sizes.bitmaps) std::printf("bitmaps size: %" PRIu64 "\n", *sizes.bitmaps);
 }
 
-int measure(const Options& options) {
+int measure(const MeasureOptions& options) {
     const bool has_file = !options.input.file.empty();
     if (has_file && !options.size.empty()) {
         throw Failure{"measure: --size N cannot be used together with a file name"};
@@ -242,7 +243,7 @@ int measure(const Options& options) {
 }  // namespace
 
 void add_measure(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<MeasureOptions>();
     CLI::App* cmd = app.add_subcommand(
         "measure",
         "Tells how many bytes a new image of a disk will need: with only the data it has now, and\n"

@@ -38,7 +38,7 @@ vhd::Geometry geometry_of(const std::string& text) {
             static_cast<uint8_t>(numbers[2])};
 }
 
-void amend(Top& top, const Input& input, const Creation& wanted) {
+void amend_vhd(Top& top, const Input& input, const Creation& wanted) {
     wanted.refuse_others_than({"geometry", "parent_uuid", "size", "uuid"});
     std::optional<uint64_t> size;
     if (wanted.has("size")) size = size_of(wanted.text("size"), "size");
@@ -63,23 +63,23 @@ void amend(Top& top, const Input& input, const Creation& wanted) {
     if (geometry) expect(top, vhd::set_geometry(file, *geometry, Heap{}));
 }
 
-vdisk::Status grow(Storage& file, uint64_t size, const Guid& /*identity*/) {
+vdisk::Status grow_vhd(Storage& file, uint64_t size, const Guid& /*identity*/) {
     return vhd::grow(file, size, Heap{});
 }
 
-vdisk::Status shrink(Storage& file, uint64_t size) {
+vdisk::Status shrink_vhd(Storage& file, uint64_t size) {
     const vdisk::Status done = vhd::shrink(file, size, Heap{});
     if (!done) return done;
     const auto packed = vhd::compact(file, Heap{}, Compaction::move_only);
     return packed ? vdisk::Status{} : vdisk::Status(packed.error());
 }
 
-vdisk::Status set_parent_of(Storage& file, const AnyImage& parent, const std::string& path,
-                            const ParentPaths& paths) {
+vdisk::Status set_parent_of_vhd(Storage& file, const AnyImage& parent, const std::string& path,
+                                const ParentPaths& paths) {
     return vhd::set_parent(file, link_to_vhd(parent, path, paths), Heap{});
 }
 
-Result<uint64_t> count_blocks(Storage& file) {
+Result<uint64_t> count_blocks_of_vhd(Storage& file) {
     const auto image = vhd::open_closed(file, Heap{});
     if (!image) return image.error();
     uint64_t count = 0;
@@ -91,7 +91,7 @@ Result<uint64_t> count_blocks(Storage& file) {
     return walked ? Result<uint64_t>(count) : walked.error();
 }
 
-Result<Compacted> compact(Storage& file, const ReadBelow& below, const ShowProgress& progress) {
+Result<Compacted> compact_vhd(Storage& file, const ReadBelow& below, const ShowProgress& progress) {
     if (below) return vhd::compact(file, Heap{}, Compaction::drop, below, progress);
     return vhd::compact(file, Heap{}, Compaction::move_only, NothingBelow{}, progress);
 }
@@ -103,12 +103,12 @@ const Operations vhd_operations = {
     .title = "VHD",
     .max_size = vhd::max_size,
     .max_text = "2040G",
-    .grow = grow,
-    .shrink = shrink,
-    .set_parent = set_parent_of,
-    .count_blocks = count_blocks,
-    .compact = compact,
-    .amend = amend,
+    .grow = grow_vhd,
+    .shrink = shrink_vhd,
+    .set_parent = set_parent_of_vhd,
+    .count_blocks = count_blocks_of_vhd,
+    .compact = compact_vhd,
+    .amend = amend_vhd,
     .amend_help =
         "  geometry=<c/h/s>       - Cylinders, heads and sectors; the size in bytes stays\n"
         "  parent_uuid=<str>      - Unique id of the image it stands on (differencing)\n"

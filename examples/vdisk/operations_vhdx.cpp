@@ -21,20 +21,20 @@ struct OneId {
     Guid operator()() const { return id; }
 };
 
-vdisk::Status grow(Storage& file, uint64_t size, const Guid& identity) {
+vdisk::Status grow_vhdx(Storage& file, uint64_t size, const Guid& identity) {
     if (identity.is_nil()) return vhdx::grow(file, size, Heap{}, SystemIds{});
     return vhdx::grow(file, size, Heap{}, OneId{identity});
 }
 
-vdisk::Status shrink(Storage& file, uint64_t size) {
+vdisk::Status shrink_vhdx(Storage& file, uint64_t size) {
     const vdisk::Status done = vhdx::shrink(file, size, Heap{}, SystemIds{});
     if (!done) return done;
     const auto packed = vhdx::compact(file, Heap{}, SystemIds{}, Compaction::move_only);
     return packed ? vdisk::Status{} : vdisk::Status(packed.error());
 }
 
-vdisk::Status set_parent_of(Storage& file, const AnyImage& parent, const std::string& path,
-                            const ParentPaths& paths) {
+vdisk::Status set_parent_of_vhdx(Storage& file, const AnyImage& parent, const std::string& path,
+                                 const ParentPaths& paths) {
     const auto image = vhdx::Image<Storage, Heap>::open(file, {.purpose = Purpose::metadata});
     if (!image) return image.error();
     const vhdx::Layout& layout = vhdx_layout_of(parent, path);
@@ -49,18 +49,19 @@ vdisk::Status set_parent_of(Storage& file, const AnyImage& parent, const std::st
                             Heap{}, SystemIds{});
 }
 
-Result<uint64_t> count_blocks(Storage& file) {
+Result<uint64_t> count_blocks_of_vhdx(Storage& file) {
     const auto report = vhdx::check_image(file, Heap{});
     return report ? Result<uint64_t>(report->allocated_blocks) : report.error();
 }
 
-Result<Compacted> compact(Storage& file, const ReadBelow& below, const ShowProgress& progress) {
+Result<Compacted> compact_vhdx(Storage& file, const ReadBelow& below,
+                               const ShowProgress& progress) {
     if (below) return vhdx::compact(file, Heap{}, SystemIds{}, Compaction::drop, below, progress);
     return vhdx::compact(file, Heap{}, SystemIds{}, Compaction::move_only, NothingBelow{},
                          progress);
 }
 
-void amend(Top& top, const Input& input, const Creation& wanted) {
+void amend_vhdx(Top& top, const Input& input, const Creation& wanted) {
     wanted.refuse_others_than({"data_uuid", "parent_uuid", "size", "uuid"});
     const auto id = [&](const char* name) -> std::optional<Guid> {
         if (!wanted.has(name)) return std::nullopt;
@@ -91,12 +92,12 @@ const Operations vhdx_operations = {
     .title = "VHDX",
     .max_size = vhdx::max_size,
     .max_text = "64T",
-    .grow = grow,
-    .shrink = shrink,
-    .set_parent = set_parent_of,
-    .count_blocks = count_blocks,
-    .compact = compact,
-    .amend = amend,
+    .grow = grow_vhdx,
+    .shrink = shrink_vhdx,
+    .set_parent = set_parent_of_vhdx,
+    .count_blocks = count_blocks_of_vhdx,
+    .compact = compact_vhdx,
+    .amend = amend_vhdx,
     .amend_help =
         "  data_uuid=<str>        - Id of the contents; children know the image by it\n"
         "  parent_uuid=<str>      - That of the image it stands on (differencing)\n"

@@ -20,8 +20,8 @@ namespace {
 
 // What a cell can show: data and compressed data of the top image, data of images below (one kind
 // for each depth up to 9, one for all the rest), zeros, nothing.
-constexpr size_t data = 0, compressed = 1, below = 2, deepest = 10;
-constexpr size_t zeros = below + deepest, nothing = zeros + 1, kinds = nothing + 1;
+constexpr size_t of_data = 0, of_compressed = 1, below = 2, deepest = 10;
+constexpr size_t of_zeros = below + deepest, of_nothing = of_zeros + 1, kinds = of_nothing + 1;
 using Amounts = std::array<uint64_t, kinds>;
 
 constexpr const char* signs[kinds] = {"█", "▓", "1", "2", "3", "4", "5",
@@ -36,18 +36,18 @@ constexpr const char* colors[kinds] = {"38;5;39",          "38;5;141",         "
 constexpr unsigned max_rows = 16;
 constexpr unsigned margin = 13;  // columns left and right of the cells
 
-size_t kind_of(const Status& status) {
-    if (status.zero) return status.present ? zeros : nothing;
+size_t kind_of(const BlockStatus& status) {
+    if (status.zero) return status.present ? of_zeros : of_nothing;
     if (status.depth > 0) return below + std::min<size_t>(status.depth, deepest) - 1;
-    return status.compressed ? compressed : data;
+    return status.compressed ? of_compressed : of_data;
 }
 
 /// What most of a cell is; as long as there is any data in it, a kind of data.
 size_t dominating(const Amounts& amounts) {
     const auto first = amounts.begin();
-    const auto most_data = std::max_element(first, first + zeros);
+    const auto most_data = std::max_element(first, first + of_zeros);
     if (*most_data > 0) return static_cast<size_t>(most_data - first);
-    return amounts[zeros] >= amounts[nothing] ? zeros : nothing;
+    return amounts[of_zeros] >= amounts[of_nothing] ? of_zeros : of_nothing;
 }
 
 unsigned terminal_width() {
@@ -151,10 +151,10 @@ void draw_rows(const Cells& cells, uint64_t start, unsigned columns, Brush& brus
 }
 
 std::string meaning(size_t kind, const Disk& disk) {
-    if (kind == data) return "data";
-    if (kind == compressed) return "compressed data";
-    if (kind == zeros) return "zeros, holes included";
-    if (kind == nothing) return "nothing, reads as zeros";
+    if (kind == of_data) return "data";
+    if (kind == of_compressed) return "compressed data";
+    if (kind == of_zeros) return "zeros, holes included";
+    if (kind == of_nothing) return "nothing, reads as zeros";
     const size_t depth = kind - below + 1;
     if (depth == deepest) return "data from images further down";
     const std::string& path = disk.layers()[depth].origin.path;
@@ -185,7 +185,7 @@ void print_picture(const Disk& disk, const PictureOptions& options) {
     const unsigned columns = columns_in(width);
     Cells cells(length, columns);
     Survey survey(disk);
-    const auto walked = survey.walk(options.start, length, [&](uint64_t at, const Status& s) {
+    const auto walked = survey.walk(options.start, length, [&](uint64_t at, const BlockStatus& s) {
         cells.add(at - options.start, s.length, kind_of(s));
     });
     if (!walked) throw failure(options.title, walked.error());

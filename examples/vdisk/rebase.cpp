@@ -20,9 +20,9 @@ using namespace vdisk;
 
 namespace {
 
-constexpr size_t buffer_bytes = size_t{1} << 20;
+constexpr size_t rebase_bytes = size_t{1} << 20;
 
-struct Options {
+struct RebaseOptions {
     Input input;
     std::optional<std::string> backing_file;
     std::string backing_format;
@@ -36,10 +36,10 @@ struct Options {
 class Rebase {
 public:
     /// `after`: the new backing file, or nothing.
-    Rebase(const Options& options, WritableDisk& disk, std::optional<Disk> after)
+    Rebase(const RebaseOptions& options, WritableDisk& disk, std::optional<Disk> after)
         : options_(options), disk_(disk), after_(std::move(after)) {
         for (auto* buffer : {&before_, &new_, &scratch_}) {
-            if (!buffer->reserve(buffer_bytes)) throw Failure{"no memory"};
+            if (!buffer->reserve(rebase_bytes)) throw Failure{"no memory"};
         }
         if (after_ && disk_.parents()) find_common();
     }
@@ -90,7 +90,7 @@ private:
     void copy(uint64_t at, uint64_t length) {
         while (length > 0) {
             check_interrupt();
-            const size_t n = static_cast<size_t>(std::min<uint64_t>(length, buffer_bytes));
+            const size_t n = static_cast<size_t>(std::min<uint64_t>(length, rebase_bytes));
             const MutBytes before = before_.bytes().first(n);
             const MutBytes after = new_.bytes().first(n);
             Status got = disk_.read_below(at, before);
@@ -129,14 +129,14 @@ private:
         if (!done) throw failure(options_.input.file, done.error());
     }
 
-    const Options& options_;
+    const RebaseOptions& options_;
     WritableDisk& disk_;
     std::optional<Disk> after_;
     uint32_t common_ = ~uint32_t{0};
     Buffer<Heap> before_, new_, scratch_;
 };
 
-void check(const Options& options) {
+void check(const RebaseOptions& options) {
     if (!options.backing_file && !options.unsafe) {
         throw Failure{"Must specify backing file (-b) or use unsafe mode (-u)"};
     }
@@ -147,7 +147,7 @@ void check(const Options& options) {
 }
 
 /// Brings the top image to the state in which the new backing file fits.
-void copy_differences(const Options& options, Top& top) {
+void copy_differences(const RebaseOptions& options, Top& top) {
     WritableDisk disk = open_writable_layers(top, options.input);
     std::optional<Disk> after;
     if (!options.backing_file->empty()) {
@@ -166,7 +166,7 @@ void copy_differences(const Options& options, Top& top) {
     top.file.storage = disk.top().file();  // it knows the size
 }
 
-int rebase(const Options& options) {
+int rebase(const RebaseOptions& options) {
     check(options);
     Top top = open_closed_for_writing(options.input);
     const std::string name = options.backing_file.value_or("");
@@ -192,7 +192,7 @@ int rebase(const Options& options) {
 }  // namespace
 
 void add_rebase(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<RebaseOptions>();
     CLI::App* cmd = app.add_subcommand(
         "rebase", "Gives an image another backing file. The disk it shows stays the same.");
     options->input.add_to(*cmd);

@@ -22,7 +22,7 @@ using vdisk::qcow2::Preallocation;
 
 namespace {
 
-struct Options {
+struct ResizeOptions {
     Input input;
     std::string size;
     std::string preallocation = "off";
@@ -178,7 +178,7 @@ void shrink_qcow2(Top& top, const qcow2::Layout& layout, uint64_t size) {
     if (!shorter) throw failure(data->origin.path, shorter.error());
 }
 
-uint64_t wanted_size(const Options& options, uint64_t current) {
+uint64_t wanted_size(const ResizeOptions& options, uint64_t current) {
     const bool is_longer = options.size.starts_with('+');
     const bool is_shorter = options.size.starts_with('-');
     const uint64_t size =
@@ -188,7 +188,7 @@ uint64_t wanted_size(const Options& options, uint64_t current) {
     return current + size;  // both are below 2^63
 }
 
-int resize(const Options& options) {
+int resize(const ResizeOptions& options) {
     const Preallocation preallocation = preallocation_of(options.preallocation);
     static_cast<void>(wanted_size(options, 0));
     Top top = open_closed_for_writing(options.input);
@@ -241,7 +241,7 @@ void resize_image(Top& top, const Input& input, uint64_t size, Preallocation pre
 }
 
 void add_resize(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ResizeOptions>();
     CLI::App* cmd = app.add_subcommand(
         "resize", "Makes the disk of a raw, qcow2, VHD or VHDX image larger or smaller.");
     cmd->add_option("FILE", options->input.file, "the image")->required();

@@ -14,7 +14,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Request {
+struct ReadRequest {
     uint64_t at = 0;
     uint64_t length = 0;
     std::optional<byte> pattern = {};
@@ -23,11 +23,11 @@ struct Request {
     bool machine = false, quiet = false, dump = false;
 };
 
-constexpr const char* usage =
+constexpr const char* read_usage =
     "read [-Cqv] [-P pattern [-s off] [-l len]] off len -- reads a number of bytes at a specified "
     "offset";
 
-bool take_flag(Request& request, char flag, const std::string& value) {
+bool take_flag(ReadRequest& request, char flag, const std::string& value) {
     switch (flag) {
         case 'C': return request.machine = true;
         case 'q': return request.quiet = true;
@@ -40,7 +40,7 @@ bool take_flag(Request& request, char flag, const std::string& value) {
 }
 
 /// The pattern's range, as it will be verified, must lie in what is read.
-bool check_pattern(Request& request) {
+bool check_pattern(ReadRequest& request) {
     const uint64_t at = request.pattern_at.value_or(0);
     if (at > request.length || request.pattern_length.value_or(0) > request.length - at) {
         std::puts("pattern verification range exceeds end of read data");
@@ -51,8 +51,8 @@ bool check_pattern(Request& request) {
     return true;
 }
 
-std::optional<Request> parse(Shell::Words words, bool several) {
-    Request request;
+std::optional<ReadRequest> parse_read(Shell::Words words, bool several) {
+    ReadRequest request;
     const Flags flags("read", "Cqvp", several ? "P" : "Psl");
     const auto plain = flags.parse(words, [&](char flag, const std::string& value) {
         return take_flag(request, flag, value);
@@ -61,7 +61,7 @@ std::optional<Request> parse(Shell::Words words, bool several) {
     const bool range = request.pattern_at || request.pattern_length;
     const bool counts = several ? plain->size() >= 2 : plain->size() == 2;
     if (!counts || (range && !request.pattern)) {
-        std::puts(usage);
+        std::puts(read_usage);
         return std::nullopt;
     }
     const auto at = io_number(plain->front());
@@ -73,7 +73,7 @@ std::optional<Request> parse(Shell::Words words, bool several) {
     return check_pattern(request) ? std::optional(request) : std::nullopt;
 }
 
-bool verify(const Request& request, Bytes data) {
+bool verify(const ReadRequest& request, Bytes data) {
     if (!request.pattern) return true;
     const Bytes piece = data.subspan(static_cast<size_t>(*request.pattern_at),
                                      static_cast<size_t>(*request.pattern_length));
@@ -100,7 +100,7 @@ void dump(uint64_t at, Bytes data) {
     }
 }
 
-Shell::Outcome read_as(const Medium& disk, const Request& request) {
+Shell::Outcome read_as(const Medium& disk, const ReadRequest& request) {
     if (!fits(request.at, request.length, disk.size())) {
         std::puts("read failed: Input/output error");
         return Shell::Outcome::failed;
@@ -127,12 +127,12 @@ Shell::Outcome read_as(const Medium& disk, const Request& request) {
 }  // namespace
 
 Shell::Outcome Shell::read(Words words) const {
-    const auto request = parse(words, false);
+    const auto request = parse_read(words, false);
     return request ? read_as(disk_, *request) : Outcome::failed;
 }
 
 Shell::Outcome Shell::readv(Words words) const {
-    const auto request = parse(words, true);
+    const auto request = parse_read(words, true);
     return request ? read_as(disk_, *request) : Outcome::failed;
 }
 

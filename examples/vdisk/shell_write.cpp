@@ -13,7 +13,7 @@ using namespace vdisk;
 
 namespace {
 
-struct Request {
+struct WriteRequest {
     uint64_t at = 0;
     uint64_t length = 0;
     std::optional<byte> pattern = {};
@@ -22,11 +22,11 @@ struct Request {
     bool machine = false, quiet = false;
 };
 
-constexpr const char* usage =
+constexpr const char* write_usage =
     "write [-Ccfnquz] [-P pattern | -s source_file] off len -- writes a number of bytes at a "
     "specified offset";
 
-bool take_flag(Request& request, char flag, const std::string& value) {
+bool take_flag(WriteRequest& request, char flag, const std::string& value) {
     switch (flag) {
         case 'c': return request.compressed = true;
         case 'C': return request.machine = true;
@@ -42,7 +42,7 @@ bool take_flag(Request& request, char flag, const std::string& value) {
 }
 
 /// What goes together, in qemu-io's words.
-const char* contradiction(const Request& request) {
+const char* contradiction(const WriteRequest& request) {
     if (request.durable && request.compressed) {
         return "-f and -b or -c cannot be specified at the same time";
     }
@@ -57,7 +57,7 @@ const char* contradiction(const Request& request) {
     return nullptr;
 }
 
-bool set_range(Request& request, std::span<const std::string> words) {
+bool set_range(WriteRequest& request, std::span<const std::string> words) {
     const auto at = io_number(words.front());
     if (!at) return false;
     const auto length = io_total(words.subspan(1));
@@ -67,15 +67,15 @@ bool set_range(Request& request, std::span<const std::string> words) {
     return true;
 }
 
-std::optional<Request> parse(Shell::Words words, bool several) {
-    Request request;
+std::optional<WriteRequest> parse_write(Shell::Words words, bool several) {
+    WriteRequest request;
     const Flags flags("write", several ? "Cfquz" : "cCfnpquz", "Ps");
     const auto plain = flags.parse(words, [&](char flag, const std::string& value) {
         return take_flag(request, flag, value);
     });
     if (!plain) return std::nullopt;
     if (several ? plain->size() < 2 : plain->size() != 2) {
-        std::puts(usage);
+        std::puts(write_usage);
         return std::nullopt;
     }
     if (const char* const wrong = contradiction(request)) {
@@ -110,7 +110,7 @@ bool fill_from(const std::string& path, MutBytes out) {
     return true;
 }
 
-Status put(Medium& disk, const Request& request, Bytes data) {
+Status put(Medium& disk, const WriteRequest& request, Bytes data) {
     if (!fits(request.at, request.length, disk.size())) {
         return fail(Errc::invalid, "Input/output error");
     }
@@ -126,7 +126,7 @@ Status put(Medium& disk, const Request& request, Bytes data) {
     return done && request.durable ? disk.flush() : done;
 }
 
-Shell::Outcome write_as(Medium& disk, const Request& request) {
+Shell::Outcome write_as(Medium& disk, const WriteRequest& request) {
     Buffer<Heap> buffer;
     MutBytes data;
     if (!request.zeros) {
@@ -156,17 +156,17 @@ Shell::Outcome write_as(Medium& disk, const Request& request) {
 }  // namespace
 
 Shell::Outcome Shell::write(Words words) const {
-    const auto request = parse(words, false);
+    const auto request = parse_write(words, false);
     return request ? write_as(disk_, *request) : Outcome::failed;
 }
 
 Shell::Outcome Shell::writev(Words words) const {
-    const auto request = parse(words, true);
+    const auto request = parse_write(words, true);
     return request ? write_as(disk_, *request) : Outcome::failed;
 }
 
 Shell::Outcome Shell::discard(Words words) const {
-    Request request;
+    WriteRequest request;
     const Flags flags("discard", "Cq", "");
     const auto plain = flags.parse(words, [&](char flag, const std::string& value) {
         return take_flag(request, flag, value);

@@ -16,14 +16,14 @@ using namespace vdisk;
 
 namespace {
 
-struct Options {
+struct SnapshotOptions {
     Input input;
     std::string name;  ///< of the snapshot
     char action = 'l';
     bool quiet = false;
 };
 
-int list(const Options& options) {
+int list(const SnapshotOptions& options) {
     const Top top = open_top(options.input);
     if (!is_qcow2(top)) return 0;
     const qcow2::Layout layout = layout_of(top);
@@ -53,7 +53,7 @@ Result<std::string> id_of(const Top& top, const std::string& name) {
     return id;
 }
 
-vdisk::Status act(const Options& options, Top& top) {
+vdisk::Status act(const SnapshotOptions& options, Top& top) {
     Storage& file = top.file.storage;
     if (options.action == 'a') return qcow2::apply_snapshot(file, options.name, Heap{});
     if (options.action == 'd') {
@@ -72,7 +72,7 @@ vdisk::Status act(const Options& options, Top& top) {
     return qcow2::take_snapshot(file, info, Heap{});
 }
 
-int change(const Options& options) {
+int change(const SnapshotOptions& options) {
     Top top = open_closed_for_writing(options.input);
     const char* verb = options.action == 'a'   ? "apply"
                        : options.action == 'c' ? "create"
@@ -90,7 +90,7 @@ int change(const Options& options) {
 }  // namespace
 
 void add_snapshot(CLI::App& app, Command& run) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<SnapshotOptions>();
     CLI::App* cmd = app.add_subcommand(
         "snapshot", "Lists, takes, applies and deletes the snapshots inside a qcow2 image.");
     add_closed(*cmd, options->input);

@@ -91,7 +91,7 @@ bool detect_preallocation(const Storage& file, const qcow2::Layout& layout) {
     return used && *used >= enough;
 }
 
-void set_offset(Status& status, uint64_t offset) {
+void set_offset(BlockStatus& status, uint64_t offset) {
     status.has_offset = true;
     status.offset = offset;
 }
@@ -145,12 +145,12 @@ Result<Extent> Survey::extent(uint32_t depth, uint64_t at, uint64_t length) cons
     return known_[depth].raw ? image.survey(at, length) : image.lookup(at, length);
 }
 
-Result<Status> Survey::at(uint64_t at, uint64_t length) {
+Result<BlockStatus> Survey::at(uint64_t at, uint64_t length) {
     const auto layers = disk_->layers();
     for (uint32_t depth = 0;; ++depth) {
         const Result<Extent> found = extent(depth, at, length);
         if (!found) return found.error();
-        Status out{.length = found->length, .depth = depth, .present = true};
+        BlockStatus out{.length = found->length, .depth = depth, .present = true};
         if (known_[depth].raw) set_offset(out, at);
         else if (has_home(*found)) set_offset(out, found->at);
         switch (found->kind) {

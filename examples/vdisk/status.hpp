@@ -11,7 +11,7 @@
 namespace tool {
 
 /// One run of guest bytes.
-struct Status {
+struct BlockStatus {
     uint64_t length = 0;
     uint32_t depth = 0;    ///< how many images down it was found
     bool present = false;  ///< some image says what it is
@@ -21,7 +21,7 @@ struct Status {
     bool has_offset = false;
     uint64_t offset = 0;  ///< in the file, if has_offset
 
-    friend bool operator==(const Status&, const Status&) = default;
+    friend bool operator==(const BlockStatus&, const BlockStatus&) = default;
 };
 
 /// Asks a disk. Holes of files count as zeros where QEMU looks for them: in raw images and fixed
@@ -31,7 +31,7 @@ public:
     explicit Survey(const Disk& disk);
 
     /// What stands at `at`, at most `length` bytes of it: one run, not the longest.
-    vdisk::Result<Status> at(uint64_t at, uint64_t length);
+    vdisk::Result<BlockStatus> at(uint64_t at, uint64_t length);
 
     /// Calls `visit(at, status)` for [at, at + length), in order.
     template <class Visit>
@@ -39,7 +39,7 @@ public:
         vdisk::Window window;
         while (length > 0) {
             const uint64_t asked = window.of(length);
-            const vdisk::Result<Status> status = this->at(at, asked);
+            const vdisk::Result<BlockStatus> status = this->at(at, asked);
             if (!status) return status.error();
             window.answered(status->length, asked);
             visit(at, *status);
