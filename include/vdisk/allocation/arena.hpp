@@ -27,7 +27,8 @@ public:
     Result<MutBytes> allocate(size_t bytes, size_t align) {
         if (bytes == 0) return MutBytes{};
         const MutBytes free = memory_->bytes.subspan(memory_->used);
-        const size_t padding = (0 - reinterpret_cast<uintptr_t>(free.data())) & (align - 1);
+        const size_t over = reinterpret_cast<uintptr_t>(free.data()) & (align - 1);
+        const size_t padding = (align - over) & (align - 1);
         if (padding > free.size() || bytes > free.size() - padding) {
             return fail(Errc::no_memory, "arena: the buffer is too small", {.value = bytes});
         }

@@ -49,7 +49,7 @@ public:
 private:
     static voidpf take(voidpf self, uInt count, uInt size) {
         MutBytes& free = static_cast<Inflate*>(self)->free_;
-        const size_t padding = (0 - reinterpret_cast<uintptr_t>(free.data())) & 15;
+        const size_t padding = (16 - (reinterpret_cast<uintptr_t>(free.data()) & 15)) & 15;
         const size_t bytes = size_t{count} * size;
         if (padding > free.size() || bytes > free.size() - padding) return nullptr;
         const voidpf block = free.data() + padding;
