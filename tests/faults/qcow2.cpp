@@ -158,7 +158,7 @@ TEST_CASE("qcow2: faults anywhere on the way to version 2", "[qcow2][fault]") {
         image, [](auto& s, auto m) { return qcow2::downgrade(s, m); }, Does::many_steps,
         IoFaults::all);
     faults.tell("qcow2 downgrade");
-    CHECK(faults.io > 50);
+    CHECK(faults.io > 50 / share());
 }
 
 TEST_CASE("qcow2: faults anywhere in work on bitmaps", "[qcow2][bitmaps][fault]") {
