@@ -62,7 +62,7 @@ struct WritableSectors {
 class KeptOnDevice {
 public:
     explicit KeptOnDevice(File file) : file_(std::move(file)), bounce_(sector) {
-        file_.resize((file_.size() * 3 + 4_MiB + 16_MiB - 1) / 2_MiB * 2_MiB);
+        file_.resize((file_.size() * 3 + 6_MiB - 1) / 2_MiB * 2_MiB);
     }
     using Handle = CallbackStorage<WritableSectors>;
     Handle open() { return value_of(Handle::open(WritableSectors{&file_}, bounce_)); }
