@@ -151,7 +151,7 @@ void Injected::everywhere(const File& before, const Operation& operation, Does d
 template <class Create>
 uint64_t fail_creation(const Create& create) {
     uint64_t count = 0;
-    for (uint64_t n = 1 + first_of_share();; n += share()) {
+    for (uint64_t n = 1;; ++n) {
         CAPTURE(n);
         REQUIRE(n < 20000);
         GrowableMemory file;
