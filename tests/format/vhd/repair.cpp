@@ -208,6 +208,25 @@ TEST_CASE("vhd: what the guest of a fixed disk wrote at its front is not its hea
     }
 }
 
+TEST_CASE("vhd: XenServer's map is given up where it lies outside", "[vhd][check]") {
+    GrowableMemory file(sample());
+    const uint64_t batmap = table_at + sector;  // where no block is
+    for (const uint64_t at : {uint64_t{0}, file.size() - sector}) {
+        auto footer = value_of(load<vhd::Footer>(file, at));
+        footer.creator_application = {'t', 'a', 'p', 0};
+        vhd::seal(footer);
+        REQUIRE(file.write(at, std::as_bytes(std::span(&footer, 1))));
+    }
+    const File sound = bytes_of(file);
+    const File disk = value_of(read_vhd(sound, {}));
+    vhd::BatmapHeader map{};
+    map.cookie = vhd::batmap_cookie;
+    map.batmap_offset = 1_GiB;
+    map.batmap_size = 1;
+    REQUIRE(file.write(batmap, std::as_bytes(std::span(&map, 1))));
+    check_mended(bytes_of(file), "vhd: a map ends past the end of the file", disk);
+}
+
 TEST_CASE("vhd: a footer that is not at a whole sector is moved there", "[vhd][check]") {
     File file = sample();
     const File disk = value_of(read_vhd(file, {}));

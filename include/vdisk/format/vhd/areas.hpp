@@ -109,12 +109,22 @@ inline constexpr uint64_t max_locator_room = 65536;
 
 namespace blocks_detail {
 
+/// Whether XenServer's tools made the image: only then there can be that map.
+[[nodiscard]] inline bool may_have_batmap(const Layout& layout) {
+    return std::memcmp(layout.creator_application.data(), "tap", 3) == 0;
+}
+
+/// Where its header stands if there is one.
+[[nodiscard]] inline uint64_t batmap_header_at(const Layout& layout) {
+    const uint64_t table_end = layout.table_at + layout.table_bytes();
+    const uint64_t header_end = layout.header_at + sizeof(DynamicHeader);
+    return table_end < header_end ? header_end : table_end;
+}
+
 template <Storage S>
 Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
-    if (std::memcmp(layout.creator_application.data(), "tap", 3) != 0) return {};
-    uint64_t at = layout.table_at + layout.table_bytes();
-    const uint64_t header_end = layout.header_at + sizeof(DynamicHeader);
-    if (at < header_end) at = header_end;
+    if (!may_have_batmap(layout)) return {};
+    const uint64_t at = batmap_header_at(layout);
     if (!fits(at, sector_size, layout.data_end)) return {};
     const auto header = load<BatmapHeader>(storage, at);
     if (!header) return header.error();

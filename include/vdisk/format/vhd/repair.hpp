@@ -151,6 +151,24 @@ Status entries(S& storage, A allocation) {
     return Entries<S, A>(storage, *image, *map, buffer.bytes()).run();
 }
 
+// Xen's map of full blocks, which is a shortcut and no more, is given up where the file does not
+// hold all of it: as the file grows, what comes to lie there would be taken for it.
+template <WritableStorage S, Allocation A>
+Status drop_batmap(S& storage, A allocation) {
+    const auto image = open_closed(storage, std::move(allocation));
+    if (!image) return image.error();
+    const Layout& layout = image->layout;
+    if (layout.is_fixed() || !blocks_detail::may_have_batmap(layout)) return {};
+    const uint64_t at = blocks_detail::batmap_header_at(layout);
+    const bool is_whole = fits(at, sector_size, layout.data_end) && !image->areas.outside;
+    if (is_whole || !fits(at, sizeof(Cookie), layout.data_end)) return {};
+    const auto cookie = load<Cookie>(storage, at);
+    if (!cookie) return cookie.error();
+    if (*cookie != batmap_cookie) return {};
+    constexpr std::array<byte, sizeof(Cookie)> none{};
+    return put_durable(storage, at, none);
+}
+
 // The footer at the end, of an image in which blocks may be cut short.
 template <WritableStorage S, Allocation A>
 Status end_footer(S& storage, A allocation) {
@@ -165,6 +183,7 @@ Status end_footer(S& storage, A allocation) {
 template <WritableStorage S, Allocation A>
 Status all(S& storage, A allocation) {
     Status done = reseal(storage, allocation);
+    if (done) done = drop_batmap(storage, allocation);
     if (done) done = recover(storage, allocation);
     if (done) done = end_footer(storage, allocation);
     if (done) done = entries(storage, allocation);
