@@ -18,10 +18,10 @@ work=$(mktemp -d -p "${TMPDIR:-/tmp}" vdisk-portability.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# Not here: what takes long and adds no arithmetic of its own (power cuts, faults, random programs).
-sources=$(cd "$root/tests" && find core codec text metadata support hostile format storage disk \
-    io/shared_suite.cpp -name '*.cpp' ! -name '*power_cut*' ! -name '*planted*' ! -name '*faults*' \
-    ! -name '*model*' | sort)
+# Not here: what takes long and adds no arithmetic of its own (power cuts, faults, repair).
+sources=$(cd "$root/tests" && find core codec text metadata support hostile format io/shared_suite.cpp \
+    -name '*.cpp' ! -name '*power_cut*' ! -name '*planted*' ! -name '*faults*' \
+    ! -name repair.cpp ! -name mend.cpp | sort)
 
 describe() { # TARGET: sets what Debian calls it and who runs it
     case $1 in
@@ -114,7 +114,7 @@ run() { # TARGET: fails if an image is not as the host's, or a test fails
     case " $tested " in *" $1 "*) ;; *) return 0 ;; esac
     # Not what asks qemu-img, nor what repeats random work or looks at every sector of a log: that is long.
     VDISK_SHARE=16 $emulator "./$1/tests" \
-        "~[power_cut]~[fault]~[faults]~[qemu]~[long]"
+        "~[power_cut]~[fault]~[faults]~[repair]~[qemu]~[model]~[long]"
 }
 
 emulator=

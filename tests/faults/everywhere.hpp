@@ -23,8 +23,8 @@ enum class Does : uint8_t {
     mends,       ///< what it was is not sound; when done it is
 };
 
-/// Which calls of the storage fail, of those in share.hpp's share.
-enum class IoFaults : uint8_t { none, all };
+/// Which calls of the storage fail.
+enum class IoFaults : uint8_t { none, share, all };
 
 /// How many faults were injected into what works on a format.
 struct Injected {
@@ -144,7 +144,8 @@ void Injected::everywhere(const File& before, const Operation& operation, Does d
                           Need need) {
     Trial<Subject, Operation> trial(before, operation, does);
     memory += trial.refuse_memory(need);
-    if (which == IoFaults::all) io += trial.fail_io(1 + first_of_share(), share());
+    if (which == IoFaults::all) io += trial.fail_io(1, 1);
+    if (which == IoFaults::share) io += trial.fail_io(1 + first_of_share(), share());
 }
 
 /// `create(storage)` with an I/O error at each of its calls: it says so. The number of faults.

@@ -46,7 +46,7 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
                 const File seen = value_of(VhdSubject::seen(image));
                 const auto each = [&](Does does, auto operation) {
                     faults.everywhere<VhdSubject>(image, operation, does,
-                                                  seed == 1 ? IoFaults::all : IoFaults::none);
+                                                  seed == 1 ? IoFaults::share : IoFaults::none);
                 };
                 for (const CacheShape cache : shapes) {
                     each(nothing, [=, &seen](auto& s, auto m) {

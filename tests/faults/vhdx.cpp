@@ -55,7 +55,7 @@ TEST_CASE("vhdx: faults anywhere in any operation", "[vhdx][fault]") {
             const File seen = value_of(Subject::seen(image));
             const auto each = [&](Does does, auto operation) {
                 faults.everywhere<Subject>(image, operation, does,
-                                           seed == 1 && is_child ? IoFaults::all : IoFaults::none,
+                                           seed == 1 && is_child ? IoFaults::share : IoFaults::none,
                                            Need::most);
             };
             const SeededIds ids(5);

@@ -25,7 +25,4 @@ inline uint64_t first_of_share() {
     return (++turn * 0x9E3779B97F4A7C15 >> 40) % share();
 }
 
-/// How often something random is repeated that all runs together repeat `all` times.
-inline uint64_t share_of(uint64_t all) { return std::max<uint64_t>(all / share(), 1); }
-
 }  // namespace vdisk::test

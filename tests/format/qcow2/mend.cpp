@@ -4,7 +4,6 @@
 #include <vdisk/format/qcow2/snapshots.hpp>
 
 #include "support/operations.hpp"
-#include "support/share.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -59,8 +58,7 @@ TEST_CASE("qcow2: repair undoes a flipped bit of an entry", "[qcow2][repair]") {
             if ((get_be64(whole, at) & qcow2::entry::compressed) == 0) entries.push_back(at);
         }
         REQUIRE(entries.size() > 20);
-        for (size_t i = first_of_share(); i < entries.size(); i += share()) {
-            const uint64_t at = entries[i];
+        for (const uint64_t at : entries) {
             // The lowest bit of an L2 entry has a meaning.
             for (unsigned bit = at == l1_at ? 0 : 1; bit < bits; ++bit) {
                 File file = whole;

@@ -3,7 +3,6 @@
 #include "catch.hpp"
 #include "support/cut_qcow2.hpp"
 #include "support/qemu.hpp"
-#include "support/share.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -241,7 +240,7 @@ TEST_CASE("qcow2: work beside a snapshot leaves it as it is", "[qcow2][write][mo
     };
     for (const auto& options : all) {
         for (const bool shared : {false, true}) {
-            for (uint64_t seed = 20; seed < 20 + share_of(3); ++seed) {
+            for (uint64_t seed = 20; seed < 23; ++seed) {
                 CAPTURE(options.cluster_bits, options.version, shared, seed);
                 const Qcow2Files done = work_beside_snapshot(options, shared, seed);
                 if (!has_qemu()) continue;
