@@ -121,6 +121,12 @@ namespace blocks_detail {
     return table_end < header_end ? header_end : table_end;
 }
 
+/// Whether the file has all of the map.
+[[nodiscard]] inline bool has_map(const Layout& layout, const BatmapHeader& header) {
+    const uint64_t length = uint64_t{header.batmap_size.value()} << sector_bits;
+    return fits(header.batmap_offset.value(), length, layout.data_end);
+}
+
 template <Storage S>
 Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
     if (!may_have_batmap(layout)) return {};
@@ -130,10 +136,12 @@ Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
     if (!header) return header.error();
     if (header->cookie != batmap_cookie) return {};
     out.add(at, sector_size);
-    const uint64_t map_at = header->batmap_offset.value();
-    const uint64_t length = uint64_t{header->batmap_size.value()} << sector_bits;
-    if (fits(map_at, length, layout.data_end)) out.add(map_at, length);
-    else out.outside = true;
+    if (has_map(layout, *header)) {
+        out.add(header->batmap_offset.value(),
+                uint64_t{header->batmap_size.value()} << sector_bits);
+    } else {
+        out.outside = true;
+    }
     return {};
 }
 

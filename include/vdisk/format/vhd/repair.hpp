@@ -160,11 +160,15 @@ Status drop_batmap(S& storage, A allocation) {
     const Layout& layout = image->layout;
     if (layout.is_fixed() || !blocks_detail::may_have_batmap(layout)) return {};
     const uint64_t at = blocks_detail::batmap_header_at(layout);
-    const bool is_whole = fits(at, sector_size, layout.data_end) && !image->areas.outside;
-    if (is_whole || !fits(at, sizeof(Cookie), layout.data_end)) return {};
+    if (!fits(at, sizeof(Cookie), layout.data_end)) return {};
     const auto cookie = load<Cookie>(storage, at);
     if (!cookie) return cookie.error();
     if (*cookie != batmap_cookie) return {};
+    if (fits(at, sector_size, layout.data_end)) {
+        const auto header = load<BatmapHeader>(storage, at);
+        if (!header) return header.error();
+        if (blocks_detail::has_map(layout, *header)) return {};
+    }
     constexpr std::array<byte, sizeof(Cookie)> none{};
     return put_durable(storage, at, none);
 }
