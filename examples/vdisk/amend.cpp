@@ -28,12 +28,7 @@ struct AmendOptions {
     bool force = false;
 };
 
-struct Amendable {
-    const char* name;
-    const char* text;
-};
-
-constexpr Amendable amendable[] = {
+constexpr Explained amendable[] = {
     {"backing_file=<str>", "File name of a base image (refused: use rebase)"},
     {"backing_fmt=<str>", "Image format of the base image (refused: use rebase)"},
     {"compat=<str>", "Compatibility level (v2 [0.10] or v3 [1.1])"},
@@ -68,8 +63,7 @@ int print_help(const AmendOptions& options) {
     }
     if (format != Qcow2::name) refuse_format(format);
     std::puts("Amend options for 'qcow2':");
-    for (const Amendable& option : amendable)
-        std::printf("  %-22s - %s\n", option.name, option.text);
+    print_options(amendable);
     return 0;
 }
 
@@ -91,7 +85,7 @@ void refuse_unknown(const Creation& wanted) {
         }
     }
     std::vector<std::string> names;
-    for (const Amendable& option : amendable) {
+    for (const Explained& option : amendable) {
         const std::string_view text = option.name;
         names.emplace_back(text.substr(0, text.find('=')));
     }

@@ -11,11 +11,6 @@ using namespace vdisk;
 
 namespace {
 
-struct Explained {
-    const char* name;
-    const char* text;
-};
-
 namespace explained {
 
 constexpr Explained backing_file = {"backing_file=<str>", "File name of a base image"};
@@ -107,6 +102,10 @@ std::span<const Explained> options_of(const std::string& format) {
 
 }  // namespace
 
+void print_options(std::span<const Explained> options) {
+    for (const Explained& option : options) std::printf("  %-22s - %s\n", option.name, option.text);
+}
+
 std::vector<std::string> creation_options(const std::string& format) {
     std::vector<std::string> names;
     for (const Explained& option : options_of(format)) {
@@ -120,9 +119,7 @@ bool print_creation_help(const std::string& format, const std::vector<std::strin
         const Creation creation({list});
         if (!creation.has("help") && !creation.has("?")) continue;
         std::printf("Supported %s options:\n", format.c_str());
-        for (const Explained& option : options_of(format)) {
-            std::printf("  %-22s - %s\n", option.name, option.text);
-        }
+        print_options(options_of(format));
         return true;
     }
     return false;

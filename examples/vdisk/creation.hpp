@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,13 @@
 #include "tool.hpp"
 
 namespace tool {
+
+/// An option of -o, as the help names it.
+struct Explained {
+    const char* name;
+    const char* text;
+};
+void print_options(std::span<const Explained> options);
 
 /// The list of -o, by name. `-o a=b,c` and a repeated -o add up; ",," is a comma in a value.
 class Creation {
