@@ -16,9 +16,9 @@ struct CopyOptions {
 
 namespace io {
 
-/// The steps in which zeros are looked for: what file systems can leave out.
+/// The steps in which zeros are looked for: what file systems can leave out. `sparse` is not 0.
 [[nodiscard]] constexpr uint32_t zero_step(uint32_t sparse) {
-    const uint32_t step = sparse & (0 - sparse);
+    const uint32_t step = sparse & ~(sparse - 1);  // its lowest bit
     return step < 4096 ? step : 4096;
 }
 
