@@ -19,14 +19,6 @@ struct Subject {
     static constexpr Packing packing = P;
 };
 
-std::vector<byte> joined(std::vector<byte> a, const std::vector<byte>& b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
-
-// Noise twice: the only matches reach 30 KiB back.
-std::vector<byte> far_matches() { return joined(test::noise(30000), test::noise(30000)); }
-
 // Blocks of all kinds, in sizes around those that formats have.
 const std::vector<std::vector<byte>>& blocks() {
     static const std::vector<std::vector<byte>> all = [] {
@@ -35,9 +27,9 @@ const std::vector<std::vector<byte>>& blocks() {
             list.emplace_back(size);
             list.push_back(test::noise(size));
             list.push_back(test::prose(size));
-            list.push_back(joined(test::prose(size / 2), test::noise(size - size / 2)));
+            list.push_back(test::joined(test::prose(size / 2), test::noise(size - size / 2)));
         }
-        list.push_back(far_matches());
+        list.push_back(test::far_matches());
         return list;
     }();
     return all;
@@ -156,10 +148,10 @@ TEST_CASE("pack: zlib needs a window of 4 KiB, libdeflate one of 32", "[codec][p
         CHECK(inflates_in_4k(*stream, block));
         CHECK((block.empty() || inflates_at_once(*stream, block)));
     }
-    const auto wide = packed(libdeflate, Packing::deflate, far_matches(), 40000);
+    const auto wide = packed(libdeflate, Packing::deflate, test::far_matches(), 40000);
     REQUIRE(wide);
-    CHECK_FALSE(inflates_in_4k(*wide, far_matches()));
-    CHECK(inflates_at_once(*wide, far_matches()));
+    CHECK_FALSE(inflates_in_4k(*wide, test::far_matches()));
+    CHECK(inflates_at_once(*wide, test::far_matches()));
 }
 
 TEST_CASE("pack: a zstd frame is one segment and tells its size", "[codec][pack]") {
@@ -175,7 +167,7 @@ TEST_CASE("pack: a zstd frame is one segment and tells its size", "[codec][pack]
 }
 
 TEST_CASE("pack: the level is the caller's", "[codec][pack]") {
-    const std::vector<byte> block = joined(test::prose(40000), far_matches());
+    const std::vector<byte> block = test::joined(test::prose(40000), test::far_matches());
     const auto size = [&](auto codec, Packing packing) {
         const auto stream = packed(codec, packing, block, enough(block.size()));
         REQUIRE(stream);

@@ -33,11 +33,6 @@ std::vector<byte> streamed(Bytes in, int window_bits) {
     return out;
 }
 
-std::vector<byte> joined(std::vector<byte> a, Bytes b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
-
 // A frame header that asks for a window of 128 MiB, then one raw byte (RFC 8878, 3.1.1.1).
 const std::vector<byte> bomb = {byte{0x28},    byte{0xB5}, byte{0x2F}, byte{0xFD}, byte{0x00},
                                 byte{17 << 3}, byte{0x09}, byte{0},    byte{0},    byte{'x'}};
@@ -50,15 +45,15 @@ TEST_CASE("zstd: reads frames of every kind", "[codec][zstd]") {
     const Bytes all = data;
     const std::vector<byte> stream =
         GENERATE_REF(packed(all), streamed(all, 16), streamed(all, 10),
-                     joined(packed(all.first(1000)), packed(all.subspan(1000))),
-                     joined(streamed(all.first(30000), 12), packed(all.subspan(30000))));
+                     test::joined(packed(all.first(1000)), packed(all.subspan(1000))),
+                     test::joined(streamed(all.first(30000), 12), packed(all.subspan(30000))));
     std::vector<byte> out(data.size());
     REQUIRE(codec.unpack(Packing::zstd, stream, out));
     CHECK(out == data);
 
     SECTION("bytes after the stream are ignored") {
         out.assign(out.size(), byte{0});
-        REQUIRE(codec.unpack(Packing::zstd, joined(stream, test::noise(700)), out));
+        REQUIRE(codec.unpack(Packing::zstd, test::joined(stream, test::noise(700)), out));
         CHECK(out == data);
     }
     SECTION("a stream may hold more than the block") {

@@ -14,17 +14,14 @@ File ascii(std::string_view text) {
     return File(bytes.begin(), bytes.end());
 }
 
-constexpr const char* no_file = "library: no such file";
-constexpr const char* not_the_parent =
-    "open: not the parent that the image was made on (its id differs)";
 constexpr const char* loops = "open: the backing files form a loop";
 
 // A disk of three images, named by `way`; their ids are 1, 2, 3 from the base.
-struct Three {
+struct ThreeVhd {
     Library library = {};
     File seen = {};
 
-    explicit Three(const VhdLocator& middle, const VhdLocator& base = {"W2ru", utf16le(u"base")}) {
+    explicit ThreeVhd(const VhdLocator& middle, const VhdLocator& base = {"W2ru", utf16le(u"base")}) {
         add("base", {.type = 3, .id = 1}, {});
         add("middle", {.type = 4, .id = 2, .parent_id = 1}, base);
         add("top", {.type = 4, .id = 3, .parent_id = 2}, middle);
@@ -56,12 +53,7 @@ struct Three {
     }
 };
 
-std::string error_of(Library& library, const ChainOptions& options = {}) {
-    const auto disk = library.disk("top", options);
-    return disk ? "" : disk.error().what;
-}
-
-VhdSpec child(uint8_t id, uint8_t parent_id, std::vector<VhdLocator> locators,
+VhdSpec vhd_child(uint8_t id, uint8_t parent_id, std::vector<VhdLocator> locators,
               std::u16string name = {}) {
     return {.type = 4,
             .size = 64_KiB,
@@ -71,41 +63,41 @@ VhdSpec child(uint8_t id, uint8_t parent_id, std::vector<VhdLocator> locators,
             .locators = std::move(locators)};
 }
 
-File base(uint8_t id, uint32_t type = 3) {
+File vhd_base(uint8_t id, uint32_t type = 3) {
     return build(VhdSpec{.type = type, .size = 64_KiB, .blocks = {{0}}, .id = id}).file;
 }
 
 }  // namespace
 
 TEST_CASE("vhd chain: three images, found by each kind of locator", "[vhd][chain]") {
-    SECTION("W2ru") { Three({"W2ru", utf16le(u".\\middle")}).check(); }
+    SECTION("W2ru") { ThreeVhd({"W2ru", utf16le(u".\\middle")}).check(); }
     SECTION("W2ru in a folder below") {
-        Three three({"W2ru", utf16le(u".\\sub\\deeper\\middle")});
+        ThreeVhd three({"W2ru", utf16le(u".\\sub\\deeper\\middle")});
         three.move("middle", "sub/deeper/middle");
         three.check();
     }
     SECTION("W2ru beside") {
-        Three three({"W2ru", utf16le(u"..\\other\\middle")});
+        ThreeVhd three({"W2ru", utf16le(u"..\\other\\middle")});
         three.move("middle", "../other/middle");
         three.check();
     }
     SECTION("W2ku") {
-        Three three({"W2ku", utf16le(u"C:\\vhds\\middle")}, {"Wi2r", ascii(".\\base")});
+        ThreeVhd three({"W2ku", utf16le(u"C:\\vhds\\middle")}, {"Wi2r", ascii(".\\base")});
         three.move("middle", "C:/vhds/middle");
         three.check();
     }
     SECTION("MacX") {
-        Three three({"MacX", ascii("file:///v%20hds/middle")}, {"MacX", ascii("file://./base")});
+        ThreeVhd three({"MacX", ascii("file:///v%20hds/middle")}, {"MacX", ascii("file://./base")});
         three.move("middle", "/v hds/middle");
         three.check();
     }
     SECTION("Wi2k") {
-        Three three({"Wi2k", ascii("D:\\middle")});
+        ThreeVhd three({"Wi2k", ascii("D:\\middle")});
         three.move("middle", "D:/middle");
         three.check();
     }
     SECTION("every image asks for its own parent, from where it is") {
-        Three three({"W2ru", utf16le(u".\\middle")});
+        ThreeVhd three({"W2ru", utf16le(u".\\middle")});
         three.check();
         const auto& asked = three.library.asked;
         REQUIRE(asked.size() == 2);
@@ -118,82 +110,82 @@ TEST_CASE("vhd chain: three images, found by each kind of locator", "[vhd][chain
 
 TEST_CASE("vhd chain: the unicode name alone", "[vhd][chain]") {
     Library library{
-        .files = {{"top", build(child(2, 1, {}, u"C:\\dir\\base")).file}, {"base", base(1)}}};
+        .files = {{"top", build(vhd_child(2, 1, {}, u"C:\\dir\\base")).file}, {"base", vhd_base(1)}}};
     CHECK(error_of(library) == "");
     CHECK(library.asked[0].name == "base");
 }
 
 TEST_CASE("vhd chain: names are tried until one leads to the parent", "[vhd][chain]") {
     const VhdLocator relative = {"W2ru", utf16le(u"old")}, absolute = {"W2ku", utf16le(u"new")};
-    Library library{.files = {{"top", build(child(2, 1, {relative, absolute}, u"name")).file}}};
+    Library library{.files = {{"top", build(vhd_child(2, 1, {relative, absolute}, u"name")).file}}};
     SECTION("nothing there: what is wrong with the first is told") {
         CHECK(error_of(library) == no_file);
         CHECK(library.asked.size() == 3);
     }
-    SECTION("the first leads nowhere") { library.files["new"] = base(1); }
+    SECTION("the first leads nowhere") { library.files["new"] = vhd_base(1); }
     SECTION("the first leads to a stranger") {
-        library.files["old"] = base(9);
+        library.files["old"] = vhd_base(9);
         CHECK(error_of(library) == not_the_parent);
-        library.files["new"] = base(1);
+        library.files["new"] = vhd_base(1);
     }
     SECTION("the first leads to what is no VHD") {
         library.files["old"] = File(1_MiB, byte{7});
         CHECK(error_of(library) == "vhd: there is no footer, at the end or at the front");
-        library.files["new"] = base(1);
+        library.files["new"] = vhd_base(1);
     }
     SECTION("only the last is right") {
-        library.files["old"] = base(9);
-        library.files["new"] = base(8);
-        library.files["name"] = base(1, 2);
+        library.files["old"] = vhd_base(9);
+        library.files["new"] = vhd_base(8);
+        library.files["name"] = vhd_base(1, 2);
     }
     if (library.files.size() > 1) CHECK(error_of(library) == "");
 }
 
 TEST_CASE("vhd chain: an id that is not the parent's", "[vhd][chain]") {
-    Library library{.files = {{"top", build(child(2, 1, {{"W2ru", utf16le(u"base")}})).file}}};
+    Library library{.files = {{"top", build(vhd_child(2, 1, {{"W2ru", utf16le(u"base")}})).file}}};
     for (const uint32_t type : {2u, 3u, 4u}) {
-        library.files["base"] = base(9, type);
+        library.files["base"] = vhd_base(9, type);
         CHECK(error_of(library) == not_the_parent);
     }
-    library.files["base"] = base(1);
+    library.files["base"] = vhd_base(1);
     CHECK(error_of(library) == "");
 }
 
 TEST_CASE("vhd chain: no name", "[vhd][chain]") {
-    Library library{.files = {{"top", build(child(2, 1, {})).file}}};
+    Library library{.files = {{"top", build(vhd_child(2, 1, {})).file}}};
     CHECK(error_of(library) == "open: the image does not name the file it needs");
-    library.files["top"] = build(child(2, 1, {{"W2ru", utf16le(u"\xD800")}})).file;
+    library.files["top"] = build(vhd_child(2, 1, {{"W2ru", utf16le(u"\xD800")}})).file;
     CHECK(error_of(library) == "name: a UTF-16 surrogate stands alone");
 }
 
 TEST_CASE("vhd chain: loops and depth", "[vhd][chain][hostile]") {
     SECTION("its own parent") {
-        Library library{.files = {{"top", build(child(1, 1, {}, u"top")).file}}};
+        Library library{.files = {{"top", build(vhd_child(1, 1, {}, u"top")).file}}};
         CHECK(error_of(library) == loops);
     }
     SECTION("further down") {
-        Library library{.files = {{"top", build(child(1, 2, {}, u"b")).file},
-                                  {"b", build(child(2, 3, {}, u"c")).file},
-                                  {"c", build(child(3, 2, {}, u"b")).file}}};
+        Library library{.files = {{"top", build(vhd_child(1, 2, {}, u"b")).file},
+                                  {"b", build(vhd_child(2, 3, {}, u"c")).file},
+                                  {"c", build(vhd_child(3, 2, {}, u"b")).file}}};
         CHECK(error_of(library) == loops);
     }
     SECTION("as many as allowed, and one more") {
-        Library library{.files = {{"0", base(1)}}};
+        Library library{.files = {{"0", vhd_base(1)}}};
         std::u16string name = u"0";
         for (int i = 1; i != 201; ++i) {
             const std::string now = i == 200 ? "top" : std::to_string(i);
-            library.files[now] = build(child(1, 1, {}, name)).file;
+            library.files[now] = build(vhd_child(1, 1, {}, name)).file;
             name.assign(now.begin(), now.end());
         }
         CHECK(error_of(library) == "open: too many backing files");
-        library.files["top"] = build(child(1, 1, {}, u"198")).file;
+        library.files["top"] = build(vhd_child(1, 1, {}, u"198")).file;
         CHECK(error_of(library) == "");
         CHECK(error_of(library, {.max_depth = 199}) == "open: too many backing files");
     }
 }
 
 TEST_CASE("vhd chain: a parent that is shorter", "[vhd][chain]") {
-    VhdSpec spec = child(2, 1, {}, u"base");
+    VhdSpec spec = vhd_child(2, 1, {}, u"base");
     spec.size = 128_KiB;
     spec.blocks = {{1}, {17}, {31}};
     const BuiltVhd top = build(spec);

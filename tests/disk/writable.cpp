@@ -76,7 +76,7 @@ void scribble(Disk& disk, File& model, unsigned seed, int steps = 200) {
         const auto begin = model.begin() + static_cast<std::ptrdiff_t>(at);
         const auto end = begin + static_cast<std::ptrdiff_t>(length);
         if (i % 4 == 3) {
-            REQUIRE(zero(disk, at, length, scratch));
+            REQUIRE(vdisk::zero(disk, at, length, scratch));
             std::fill(begin, end, byte{0});
         } else {
             const File in = noise(length, static_cast<uint32_t>(random()));
@@ -250,7 +250,7 @@ TEST_CASE("writable: what cannot be written", "[disk][write]") {
     const File in(2);
     File scratch(512);
     CHECK(write(*disk, size - 1, in, scratch).error().code == Errc::invalid);
-    CHECK(zero(*disk, size - 1, 2, scratch).error().code == Errc::invalid);
+    CHECK(vdisk::zero(*disk, size - 1, 2, scratch).error().code == Errc::invalid);
     CHECK(disk->lookup(0, size)->kind == Kind::absent);
 }
 

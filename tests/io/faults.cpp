@@ -14,7 +14,7 @@ namespace {
 
 // Opens and reads everything, in pieces that end inside clusters; again after a failure.
 template <class S>
-struct Reader {
+struct FaultyReader {
     using Image = SystemImage<FaultyStorage<S>>;
 
     S storage;
@@ -57,7 +57,7 @@ void walk_the_errors(const Subject& subject, Remains remains) {
     const File& file = subject.image.file;
     uint64_t faults = 0;
     for (uint64_t n = 1 + first_of_share();; n += share()) {
-        Reader<S> reader{S(file), subject};
+        FaultyReader<S> reader{S(file), subject};
         reader.fault = {.countdown = n, .remains = remains};
         const bool right = reader.read_all();
         CAPTURE(n);

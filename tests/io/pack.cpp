@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 // Writing compressed blocks: random work against a plain vector, and what qemu-img reads.
-#include <cstdlib>
-#include <fstream>
-
 #include <vdisk/codec/none.hpp>
 
 #include "support/packed_qcow.hpp"
-#include "support/temp.hpp"
+#include "support/places.hpp"
+#include "support/qemu.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -158,28 +156,6 @@ TEST_CASE("pack: calls that cannot be", "[io][pack]") {
     CHECK(std::ranges::equal(writer->storage().bytes(), before));
 }
 
-namespace {
-
-// qemu-img may be missing on a desk, not in CI.
-bool has_qemu() {
-    if (std::system("command -v qemu-img >/dev/null") == 0) return true;
-    const char* ci = std::getenv("CI");
-    if (ci != nullptr && std::string_view(ci) == "true") FAIL("qemu-img is not installed");
-    WARN("qemu-img is not installed");
-    return false;
-}
-
-void save(const std::string& path, Bytes bytes) {
-    std::ofstream out(path, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(bytes.data()),
-              static_cast<std::streamsize>(bytes.size()));
-    REQUIRE(out.good());
-}
-
-bool run(const std::string& command) { return std::system((command + " >/dev/null").c_str()) == 0; }
-
-}  // namespace
-
 TEMPLATE_TEST_CASE("pack: qemu-img reads what is written", "[io][pack][qemu]", Zlib, SystemCodecs) {
     if (!has_qemu()) return;
     const TempDir dir;
@@ -206,14 +182,14 @@ TEMPLATE_TEST_CASE("pack: qemu-img reads what is written", "[io][pack][qemu]", Z
             overwrite(model, piece);
         }
         REQUIRE(writer->flush());
-        save(dir / "image", writer->storage().bytes());
-        save(dir / "raw", model);
+        save(bytes_of(writer->storage()), dir / "image");
+        save(model, dir / "raw");
         const std::string in = dir / "image", raw = dir / "raw", out = dir / "out";
-        CHECK(run("qemu-img compare -f raw -F qcow " + raw + " " + in));
-        CHECK(run("qemu-img convert -f qcow -O raw " + in + " " + out));
-        CHECK(run("cmp " + raw + " " + out));
+        CHECK(run("qemu-img compare -f raw -F qcow " + raw + " " + in).ok);
+        CHECK(run("qemu-img convert -f qcow -O raw " + in + " " + out).ok);
+        CHECK(run("cmp " + raw + " " + out).ok);
         model[100] ^= byte{1};
-        save(dir / "raw", model);
-        CHECK_FALSE(run("qemu-img compare -f raw -F qcow " + raw + " " + in));
+        save(model, dir / "raw");
+        CHECK_FALSE(run("qemu-img compare -f raw -F qcow " + raw + " " + in).ok);
     }
 }

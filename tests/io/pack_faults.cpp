@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // Writing compressed blocks: every fault, every power cut.
 #include <vdisk/storage/faulty.hpp>
-#include <vdisk/storage/power_cut_replay.hpp>
 
+#include "support/cut.hpp"
 #include "support/packed_qcow.hpp"
 #include "support/refusals.hpp"
 
@@ -68,23 +68,14 @@ TEST_CASE("pack: an I/O error at any call loses nothing that was flushed", "[io]
 
 namespace {
 
-// Leaves out the n-th flush: what a forgotten barrier does.
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, File& bytes, uint64_t n)
-        : PowerCutStorage(log, bytes), forgotten(n) {}
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    uint64_t flushes = 0;
-    uint64_t forgotten = 0;
-};
-
-struct Outcome {
+struct PackOutcome {
     Status verdict;
     uint64_t states;
 };
 
 // Six random steps on one L2 table or both, packed blocks mostly, written again and again; flushes
 // after some. Judges every sector of every state.
-Outcome cut(unsigned seed, uint64_t forgotten) {
+PackOutcome cut(unsigned seed, uint64_t forgotten) {
     CutLog log;
     File file = empty_image();
     const CacheShape shape = seed % 2 == 0 ? CacheShape{12, 8} : CacheShape{9, 0};
@@ -139,7 +130,7 @@ TEST_CASE("pack: after any power cut every sector is old or new", "[io][pack][po
     uint64_t states = 0;
     for (unsigned seed = 0; seed < 300; ++seed) {
         CAPTURE(seed);
-        const Outcome outcome = cut(seed, 0);
+        const PackOutcome outcome = cut(seed, 0);
         if (!outcome.verdict) UNSCOPED_INFO(outcome.verdict.error().what);
         CHECK(outcome.verdict);
         states += outcome.states;

@@ -6,24 +6,17 @@
 #include <vdisk/metadata/staged.hpp>
 #include <vdisk/storage/faulty.hpp>
 #include <vdisk/storage/growable.hpp>
-#include <vdisk/storage/power_cut_replay.hpp>
 
 #include "catch.hpp"
+#include "support/cut.hpp"
 
 using namespace vdisk;
+using namespace vdisk::test;
 
 namespace {
 
 // A file of a toy format: three tables of 64 entries, a sector each, then 64 blocks of 512 bytes.
 constexpr uint64_t claims_at = 0, links_at = 512, root_at = 1024, blocks_at = 2048, count = 64;
-
-// Leaves out the n-th flush: what a forgotten barrier does.
-struct ForgetfulStorage : PowerCutStorage {
-    using PowerCutStorage::PowerCutStorage;
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    uint64_t flushes = 0;
-    uint64_t forgotten = 0;
-};
 
 template <class S>
 Status add_block(StagedMetadata<S, Heap>& tables, uint64_t i) {
@@ -49,17 +42,16 @@ Status judge(const std::vector<byte>& file, uint64_t flushed) {
     return {};
 }
 
-struct Outcome {
+struct CutOutcome {
     Status verdict;
     uint64_t states;
 };
 
 // Adds blocks, flushing after every third, and judges every state a cut may leave.
-Outcome run(CacheShape shape, uint64_t forgotten) {
+CutOutcome add_and_cut(CacheShape shape, uint64_t forgotten) {
     CutLog log;
     std::vector<byte> file(blocks_at + count * 512);
-    ForgetfulStorage storage(log, file);
-    storage.forgotten = forgotten;
+    ForgetfulStorage storage(log, file, forgotten);
     auto tables = StagedMetadata<ForgetfulStorage, Heap>::make(storage, shape, Heap{});
     REQUIRE(tables);
     std::vector<std::pair<size_t, uint64_t>> promised;  // events so far, blocks flushed
@@ -86,7 +78,7 @@ TEST_CASE("staged: no cut shows a link before its claim and data", "[staged][pow
     for (const CacheShape shape :
          {CacheShape{12, 8}, CacheShape{9, 0}, CacheShape{9, 1}, CacheShape{10, 1}}) {
         CAPTURE(shape.page_bits, shape.count_bits);
-        const Outcome outcome = run(shape, 0);
+        const CutOutcome outcome = add_and_cut(shape, 0);
         CHECK(outcome.verdict);
         CHECK(outcome.states > 50);
     }
@@ -96,7 +88,7 @@ TEST_CASE("staged: every barrier that is left out is seen", "[staged][power_cut]
     // Nine flushes: three stages of three epochs.
     for (uint64_t forgotten = 1; forgotten <= 9; ++forgotten) {
         CAPTURE(forgotten);
-        CHECK_FALSE(run({12, 8}, forgotten).verdict);
+        CHECK_FALSE(add_and_cut({12, 8}, forgotten).verdict);
     }
 }
 

@@ -18,6 +18,15 @@
 
 namespace vdisk::test {
 
+/// Leaves out the n-th flush, from 1: what a forgotten barrier does. 0: none.
+struct ForgetfulStorage : PowerCutStorage {
+    ForgetfulStorage(CutLog& log, File& bytes, uint64_t n)
+        : PowerCutStorage(log, bytes), forgotten(n) {}
+    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
+    uint64_t flushes = 0;
+    uint64_t forgotten;
+};
+
 /// What a guest did to a disk, and when, counted in events of a CutLog. Disks are kept whole: as
 /// their bytes, or as a number for each sector (CutFiles::Ids).
 template <class Disk = File>

@@ -33,6 +33,10 @@ uint64_t get_be64(const File& file, uint64_t at) {
     return value;
 }
 
+void put_text(File& file, uint64_t at, std::string_view text) {
+    for (const char c : text) file.at(at++) = static_cast<byte>(c);
+}
+
 File contents(const Cluster& cluster, uint64_t size) {
     if (cluster.fill != Fill::packed) return noise(size, cluster.seed);
     File bytes = prose(size);

@@ -17,6 +17,7 @@ void set_be16(File& file, uint64_t at, uint64_t value);
 void set_be32(File& file, uint64_t at, uint64_t value);
 void set_be64(File& file, uint64_t at, uint64_t value);
 uint64_t get_be64(const File& file, uint64_t at);
+void put_text(File& file, uint64_t at, std::string_view text);
 
 /// How the image describes a guest cluster. Clusters that are not listed are absent.
 enum class Fill : uint8_t { data, packed, zero, zero_kept };

@@ -42,4 +42,14 @@ struct Library {
 };
 static_assert(Gate<Library, MemoryStorage>);
 
+/// Why the disk that begins with "top" does not open; "" if it does.
+inline std::string error_of(Library& library, const ChainOptions& options = {}) {
+    const auto disk = library.disk("top", options);
+    return disk ? "" : disk.error().what;
+}
+
+constexpr const char* no_file = "library: no such file";
+constexpr const char* not_the_parent =
+    "open: not the parent that the image was made on (its id differs)";
+
 }  // namespace vdisk::test

@@ -42,6 +42,16 @@ inline Result<Contents> contents(const File& file) {
     return all;
 }
 
+/// Repairs `file`, which must not fail.
+inline qcow2::RepairReport mend(File& file, qcow2::Repair what) {
+    GrowableMemory memory(file);
+    const auto report = qcow2::repair(memory, what, Heap{});
+    INFO(report.error().what);
+    REQUIRE(report);
+    file.assign(memory.bytes().begin(), memory.bytes().end());
+    return *report;
+}
+
 /// Nothing is wrong but what leaks.
 inline Status at_most_leaks(const File& file) {
     const MemoryStorage storage(file);

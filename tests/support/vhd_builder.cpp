@@ -10,10 +10,6 @@ namespace vdisk::test {
 
 namespace {
 
-void put_text(File& file, uint64_t at, std::string_view text) {
-    for (size_t i = 0; i != text.size(); ++i) file.at(at + i) = static_cast<byte>(text[i]);
-}
-
 void to_sector(File& file) { file.resize((file.size() + sector - 1) / sector * sector); }
 
 File footer(const VhdSpec& spec, uint64_t header_at) {

@@ -16,10 +16,6 @@ void set_le(File& file, uint64_t at, uint64_t value, unsigned width) {
     for (unsigned i = 0; i != width; ++i) file.at(at + i) = static_cast<byte>(value >> (8 * i));
 }
 
-void put_text(File& file, uint64_t at, std::string_view text) {
-    for (const char c : text) file.at(at++) = static_cast<byte>(c);
-}
-
 // A GUID as the specification prints it: three numbers, then bytes.
 void put_guid(File& file, uint64_t at, const std::string& text) {
     set_le(file, at, std::stoull(text.substr(0, 8), nullptr, 16), 4);

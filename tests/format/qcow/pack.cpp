@@ -16,15 +16,15 @@ namespace {
 template <class S>
 using Writer = qcow::Writer<S, Heap, Zlib>;
 
-constexpr uint64_t disk_size = 99 * 512;  // its last cluster is not whole
-constexpr qcow::CreateOptions small{.size = disk_size, .cluster_bits = 10, .l2_bits = 6};
+// Its last cluster is not whole.
+constexpr qcow::CreateOptions ragged{.size = 99 * 512, .cluster_bits = 10, .l2_bits = 6};
 
 }  // namespace
 
 TEST_CASE("qcow: packed clusters stand byte by byte, and fill what a cluster has left",
           "[qcow][write][pack]") {
     GrowableMemory memory;
-    REQUIRE(qcow::create(memory, small));
+    REQUIRE(qcow::create(memory, ragged));
     auto writer = Writer<GrowableMemory>::open(std::move(memory));
     REQUIRE(writer);
     CHECK(writer->pack_unit() == 1024);
@@ -52,7 +52,7 @@ TEST_CASE("qcow: packed clusters stand byte by byte, and fill what a cluster has
 
 TEST_CASE("qcow: packed clusters that cannot be", "[qcow][write][pack]") {
     GrowableMemory memory;
-    REQUIRE(qcow::create(memory, small));
+    REQUIRE(qcow::create(memory, ragged));
     auto writer = Writer<GrowableMemory>::open(std::move(memory));
     REQUIRE(writer);
     CHECK(writer->place_packed(0).error().code == Errc::invalid);
@@ -61,7 +61,7 @@ TEST_CASE("qcow: packed clusters that cannot be", "[qcow][write][pack]") {
     REQUIRE(home);
     const std::vector<byte> before(writer->storage().bytes().begin(),
                                    writer->storage().bytes().end());
-    for (const uint64_t at : {uint64_t{512}, uint64_t{disk_size / 1024 * 1024 + 1024}}) {
+    for (const uint64_t at : {uint64_t{512}, uint64_t{ragged.size / 1024 * 1024 + 1024}}) {
         CHECK(writer->commit_packed(at, *home, 1023).error().code == Errc::invalid);
     }
     CHECK(writer->commit_packed(0, *home, 0).error().code == Errc::invalid);
@@ -70,14 +70,14 @@ TEST_CASE("qcow: packed clusters that cannot be", "[qcow][write][pack]") {
     CHECK(writer->commit_packed(0, ~uint64_t{0}, 1023).error().code == Errc::invalid);
     REQUIRE(writer->flush());
     CHECK(std::ranges::equal(writer->storage().bytes(), before));
-    CHECK(writer->commit_packed(disk_size / 1024 * 1024, *home, 1023));  // the last one
+    CHECK(writer->commit_packed(ragged.size / 1024 * 1024, *home, 1023));  // the last one
 }
 
 TEST_CASE("qcow: a packed cluster is not linked into what is no L2 table", "[qcow][write][pack]") {
     for (const uint64_t table : {uint64_t{0}, uint64_t{1} << 40, ~uint64_t{0}}) {
         CAPTURE(table);
         GrowableMemory memory;
-        REQUIRE(qcow::create(memory, small));
+        REQUIRE(qcow::create(memory, ragged));
         be64 entry{};
         entry = table | 8;  // inside the header; past the end
         REQUIRE(memory.write(512, std::as_bytes(std::span(&entry, 1))));
@@ -109,7 +109,7 @@ struct HugeStorage {
 
 TEST_CASE("qcow: a packed cluster lies where its entry can say", "[qcow][write][pack]") {
     HugeStorage huge;
-    REQUIRE(qcow::create(huge.memory, small));
+    REQUIRE(qcow::create(huge.memory, ragged));
     const uint64_t limit = uint64_t{1} << 53;  // 63 - 10 bits of offset
     huge.claimed = limit - 1024;
     auto writer = Writer<HugeStorage>::open(huge);

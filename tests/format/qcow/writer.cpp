@@ -10,10 +10,9 @@
 #include <vdisk/storage/faulty.hpp>
 #include <vdisk/storage/growable.hpp>
 #include <vdisk/storage/memory.hpp>
-#include <vdisk/storage/power_cut_replay.hpp>
 
 #include "catch.hpp"
-#include "support/image_builder.hpp"
+#include "support/cut.hpp"
 #include "support/refusals.hpp"
 
 using namespace vdisk;
@@ -175,15 +174,6 @@ TEST_CASE("qcow: an I/O error at any call loses nothing that was flushed", "[qco
 }
 
 namespace {
-
-// Leaves out the n-th flush: what a forgotten barrier does.
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, std::vector<byte>& bytes, uint64_t n)
-        : PowerCutStorage(log, bytes), forgotten(n) {}
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    uint64_t flushes = 0;
-    uint64_t forgotten = 0;
-};
 
 struct Outcome {
     Status verdict;

@@ -11,12 +11,11 @@
 #include <vdisk/storage/growable.hpp>
 #include <vdisk/storage/power_cut_replay.hpp>
 
-#include "support/qemu_peer.hpp"
-#include "support/storages.hpp"
+#include "support/qemu.hpp"
+#include "support/places.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
-using namespace vdisk::test::peer;
 
 namespace {
 
@@ -34,9 +33,7 @@ Status base(Memory& m) { return qcow2::set_backing(m, "base", "raw", Heap{}); }
 Status base2(Memory& m) { return qcow2::set_backing(m, "base2", "qcow2", Heap{}); }
 Status no_base(Memory& m) { return qcow2::set_backing(m, "", "", Heap{}); }
 
-File bytes_of(const Memory& memory) { return {memory.bytes().begin(), memory.bytes().end()}; }
-
-struct Case {
+struct Amendment {
     const char* options;  ///< of qemu-img create
     const char* work;     ///< commands that fill the image "x"
     const char* theirs;   ///< the change by qemu-img
@@ -59,7 +56,7 @@ const char other_size[] = "qemu-img snapshot -c s x; qemu-img resize -q x 2M";
 const char bitmaps[] = "qemu-img bitmap --add x b";
 const char dirty[] = "qemu-io -f qcow2 -c 'write 0 300k' -c flush -c 'sigraise 9' x >log 2>&1";
 
-const Case cases[] = {
+const Amendment amendments[] = {
     {"compat=1.1", "", "amend -o compat=0.10", to_v2},
     {"compat=1.1", scribble, "amend -o compat=0.10", to_v2},
     {"compat=1.1,lazy_refcounts=on", scribble, "amend -o compat=0.10", to_v2},
@@ -116,8 +113,8 @@ TEST_CASE("qcow2: amended as qemu-img amends", "[qcow2][amend][qemu]") {
     if (!has_qemu()) return;
     const TempDir folder;
     const std::string ours = folder / "ours", theirs = folder / "theirs";
-    REQUIRE(run_in("/", "mkdir " + ours + " " + theirs).status == 0);
-    for (const Case& c : cases) {
+    REQUIRE(run_in("/", "mkdir " + ours + " " + theirs).ok);
+    for (const Amendment& c : amendments) {
         CAPTURE(c.options, c.work, c.theirs, c.refusal);
         for (const std::string& home : {ours, theirs}) {
             const Ran made = run_in(home, std::string("rm -f *; truncate -s 1M base other; "
@@ -125,32 +122,32 @@ TEST_CASE("qcow2: amended as qemu-img amends", "[qcow2][amend][qemu]") {
                                                       "qemu-img create -q -f qcow2 -o ") +
                                               c.options + " x 1M\n" + c.work + "\ntrue");
             CAPTURE(made.output);
-            REQUIRE(made.status == 0);
+            REQUIRE(made.ok);
         }
-        const File before = read_file(ours + "/x");
+        const File before = saved(ours + "/x");
         Memory memory(before);
         const Status amended = c.ours(memory);
         CHECK(std::string(amended ? "" : amended.error().what) == c.refusal);
         if (c.both) {
             const Ran ran = run_in(theirs, std::string("qemu-img ") + c.theirs + " x");
             CAPTURE(ran.output);
-            CHECK((ran.status == 0) == static_cast<bool>(amended));
+            CHECK((ran.ok) == static_cast<bool>(amended));
         }
         if (!amended) {
             CHECK(bytes_of(memory) == before);
             continue;
         }
-        write_file(ours + "/x", bytes_of(memory));
+        save(bytes_of(memory), ours + "/x");
         const Ran checked = run_in(ours, "qemu-img check -f qcow2 x");
         CAPTURE(checked.output);
-        CHECK(checked.status == 0);
+        CHECK(checked.ok);
         CHECK(without(qemu_info(ours, "x"), "date-") == without(qemu_info(theirs, "x"), "date-"));
         if (std::string_view(c.options).find("data_file=") != std::string_view::npos) continue;
         CHECK(run_in("/", "qemu-img compare -f qcow2 -F qcow2 " + ours + "/x " + theirs + "/x")
-                  .status == 0);
-        CHECK(run_in(ours, "qemu-img convert -l s x snapshot || true").status == 0);
-        CHECK(run_in(theirs, "qemu-img convert -l s x snapshot || true").status == 0);
-        CHECK(read_file(ours + "/snapshot") == read_file(theirs + "/snapshot"));
+                  .ok);
+        CHECK(run_in(ours, "qemu-img convert -l s x snapshot || true").ok);
+        CHECK(run_in(theirs, "qemu-img convert -l s x snapshot || true").ok);
+        CHECK(saved(ours + "/snapshot") == saved(theirs + "/snapshot"));
     }
 }
 

@@ -12,17 +12,13 @@
 #include <vdisk/storage/growable.hpp>
 
 #include "catch.hpp"
-#include "support/storages.hpp"
+#include "support/places.hpp"
 
 namespace vdisk::test::bitmaps {
 
 using qcow2::NewBitmap;
 using qcow2::Recording;
 using Memory = GrowableMemory;
-
-inline File bytes_of(const Memory& memory) {
-    return {memory.bytes().begin(), memory.bytes().end()};
-}
 
 inline auto open_file(const File& file) {
     return qcow2::Image<MemoryStorage, Heap, SystemCodecs>::open(MemoryStorage(file),

@@ -59,7 +59,7 @@ struct Image {
     }
 };
 
-struct Case {
+struct Damage {
     const char* name;
     std::function<void(Image&)> damage;
     const char* what;
@@ -107,7 +107,7 @@ TEST_CASE("qcow2: bitmaps are listed", "[qcow2][bitmap]") {
 }
 
 TEST_CASE("qcow2: a bitmap directory that lies", "[qcow2][bitmap][hostile]") {
-    const Case cases[] = {
+    const Damage cases[] = {
         {"no bitmaps", extension32(0, 0), "qcow2: bitmaps extension without bitmaps"},
         {"one bitmap too few", extension32(0, 1), wrong_size},
         {"one bitmap too many", extension32(0, 3), too_short},
@@ -128,7 +128,7 @@ TEST_CASE("qcow2: a bitmap directory that lies", "[qcow2][bitmap][hostile]") {
         {"extension of 16 bytes", [](Image& i) { set_be32(i.file(), i.extension_at - 4, 16); },
          "qcow2: bitmaps extension has a wrong length"},
     };
-    for (const Case& c : cases) {
+    for (const Damage& c : cases) {
         DYNAMIC_SECTION(c.name) {
             Image image;
             c.damage(image);
@@ -138,7 +138,7 @@ TEST_CASE("qcow2: a bitmap directory that lies", "[qcow2][bitmap][hostile]") {
 }
 
 TEST_CASE("qcow2: a bitmap that lies", "[qcow2][bitmap][hostile]") {
-    const Case cases[] = {
+    const Damage cases[] = {
         {"table at 0", entry64(0, 0), bad_table},
         {"table unaligned", [](Image& i) { entry64(0, i.table_at + 8)(i); }, bad_table},
         {"table past the end", entry64(0, ~uint64_t{0xFFF}), bad_table},
@@ -155,7 +155,7 @@ TEST_CASE("qcow2: a bitmap that lies", "[qcow2][bitmap][hostile]") {
         {"name past the directory", entry16(18, 49), too_short},
         {"extra data", entry32(20, 8), "qcow2: bitmap with unknown extra data"},
     };
-    for (const Case& c : cases) {
+    for (const Damage& c : cases) {
         DYNAMIC_SECTION(c.name) {
             Image image;
             c.damage(image);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 // Operations on persistent bitmaps under power cuts, faults and damage.
 #include <vdisk/storage/faulty.hpp>
-#include <vdisk/storage/power_cut_replay.hpp>
 
 #include "bitmap_steps.hpp"
+#include "support/cut.hpp"
 #include "support/refusals.hpp"
 
 using namespace vdisk;
@@ -12,19 +12,10 @@ using namespace vdisk::test::bitmaps;
 
 namespace {
 
-struct Trial {
+struct BitmapTrial {
     Status done;
     bool good = true;
     uint64_t states = 0;
-};
-
-// Leaves out the n-th flush.
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, std::vector<byte>& bytes, unsigned n)
-        : PowerCutStorage(log, bytes), forgotten(n) {}
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    unsigned flushes = 0;
-    unsigned forgotten = 0;
 };
 
 // Refcounts of all that bitmaps use, by the image itself; nothing in use has 0.
@@ -61,11 +52,11 @@ Status claimed(const File& file) {
     });
 }
 
-Trial cut(const File& before, const Step& step, unsigned forgotten) {
+BitmapTrial cut(const File& before, const Step& step, unsigned forgotten) {
     CutLog log;
     File file = before;
     ForgetfulStorage storage(log, file, forgotten);
-    Trial out{run(storage, step)};
+    BitmapTrial out{run(storage, step)};
     const AllSeen old = value_of(all_of(before)), fresh = value_of(all_of(file));
     CutReplay replay(log, {.exhaustive = 10, .random = 100});
     out.good = static_cast<bool>(replay.run([&](const CutState& state) -> Status {
@@ -102,7 +93,7 @@ TEST_CASE("qcow2: a power cut leaves the old bitmaps or the new", "[qcow2][bitma
         REQUIRE(claimed(before));
         for (const Step& step : changes) {
             CAPTURE(cluster_bits, as_command(step));
-            const Trial trial = cut(before, step, 0);
+            const BitmapTrial trial = cut(before, step, 0);
             REQUIRE(trial.done);
             CHECK(trial.good);
             states += trial.states;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 // Operations on persistent bitmaps: the same as qemu-img's.
 #include "bitmap_steps.hpp"
-#include "support/qemu_peer.hpp"
+#include "support/qemu.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
 using namespace vdisk::test::bitmaps;
-using namespace vdisk::test::peer;
 
 namespace {
 
@@ -57,7 +56,7 @@ TEST_CASE("qcow2: bitmap operations do what qemu-img's do", "[qcow2][bitmaps][qe
     if (!has_qemu()) return;
     const TempDir folder;
     const std::string ours = folder / "ours", theirs = folder / "theirs";
-    REQUIRE(run_in("/", "mkdir " + ours + " " + theirs).status == 0);
+    REQUIRE(run_in("/", "mkdir " + ours + " " + theirs).ok);
     for (const char* options : {"cluster_size=64k", "cluster_size=4k,refcount_bits=1",
                                 "cluster_size=2M,extended_l2=on,data_file=data"}) {
         const Ran made = run_in(
@@ -68,25 +67,25 @@ TEST_CASE("qcow2: bitmap operations do what qemu-img's do", "[qcow2][bitmaps][qe
                       " && qemu-io -f qcow2 -c 'write 5M 3k' x && cp * " +
                       theirs);
         CAPTURE(options, made.output);
-        REQUIRE(made.status == 0);
-        Memory memory(read_file(ours + "/x"));
+        REQUIRE(made.ok);
+        Memory memory(saved(ours + "/x"));
         for (const Step& step : script) {
             CAPTURE(as_command(step).substr(0, 100));
             const File before = bytes_of(memory);
             const Status done = run(memory, step);
             const Ran ran = run_in(theirs, as_command(step));
             CAPTURE(ran.output, done.error().what);
-            REQUIRE(static_cast<bool>(done) == (ran.status == 0));
+            REQUIRE(static_cast<bool>(done) == (ran.ok));
             if (!done) {
                 CHECK(bytes_of(memory) == before);
                 continue;
             }
-            write_file(ours + "/x", bytes_of(memory));
+            save(bytes_of(memory), ours + "/x");
             const Ran checked = run_in(ours, "qemu-img check -f qcow2 x");
             CAPTURE(checked.output);
-            REQUIRE(checked.status == 0);
+            REQUIRE(checked.ok);
             CHECK(qemu_info(ours, "x") == qemu_info(theirs, "x"));
-            CHECK(value_of(all_of(bytes_of(memory))) == value_of(all_of(read_file(theirs + "/x"))));
+            CHECK(value_of(all_of(bytes_of(memory))) == value_of(all_of(saved(theirs + "/x"))));
         }
     }
 }
@@ -101,8 +100,8 @@ TEST_CASE("qcow2: bitmaps that are lost or not saved", "[qcow2][bitmaps][qemu]")
                                                   "qemu-img bitmap --add x b && ") +
                                           more);
         CAPTURE(made.output);
-        REQUIRE(made.status == 0);
-        return Memory(read_file(home + "/x"));
+        REQUIRE(made.ok);
+        return Memory(saved(home + "/x"));
     };
     const auto what = [](const Status& s) { return std::string(s ? "" : s.error().what); };
 
@@ -118,8 +117,8 @@ TEST_CASE("qcow2: bitmaps that are lost or not saved", "[qcow2][bitmaps][qemu]")
     const AllSeen left = value_of(all_of(bytes_of(in_use)));
     CHECK(left.size() == 2);
     CHECK(left.at("b").flags == 3);
-    write_file(home + "/x", bytes_of(in_use));
-    CHECK(run_in(home, "qemu-img check -q x").status == 0);
+    save(bytes_of(in_use), home + "/x");
+    CHECK(run_in(home, "qemu-img check -q x").ok);
 
     // A writer that knows no bitmaps, or one not kept: the specification calls them void.
     File lost = bytes_of(fill("true"));

@@ -10,12 +10,11 @@
 #include <vdisk/io/read.hpp>
 #include <vdisk/storage/pread.hpp>
 
-#include "support/qemu_peer.hpp"
+#include "support/qemu.hpp"
 #include "support/storages.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
-using namespace vdisk::test::peer;
 
 namespace {
 
@@ -65,12 +64,12 @@ std::string qemu_options(const CreateOptions& o) {
     return out;
 }
 
-struct Case {
+struct Creation {
     const char* name;
     CreateOptions options;
 };
 
-const Case cases[] = {
+const Creation creations[] = {
     {"plain", {}},
     {"v2", {.version = 2}},
     {"1 bit", {.refcount_order = 0}},
@@ -93,7 +92,7 @@ void compare_with_qemu(const CreateOptions& o) {
     const std::string ours = folder / "ours", theirs = folder / "theirs";
     REQUIRE(run_in("/", "mkdir " + ours + " " + theirs + " && truncate -s 64K " + ours + "/base " +
                             theirs + "/base")
-                .status == 0);
+                .ok);
     const Ran made = run_in(theirs, "qemu-img create -q -f qcow2 -o " + qemu_options(o) + " x " +
                                         std::to_string(o.size));
     CAPTURE(qemu_options(o), o.size, made.output);
@@ -101,14 +100,14 @@ void compare_with_qemu(const CreateOptions& o) {
     if (!o.data_file.empty()) {
         PreadStorage data = new_file(ours + "/data");
         const Status prepared = qcow2::create_data_file(data, o);
-        CHECK(static_cast<bool>(prepared) == (made.status == 0));
+        CHECK(static_cast<bool>(prepared) == (made.ok));
     }
     const Status created = qcow2::create(file, o);
-    REQUIRE(static_cast<bool>(created) == (made.status == 0));
+    REQUIRE(static_cast<bool>(created) == (made.ok));
     if (!created) return;
     const Ran checked = run_in(ours, "qemu-img check -q -f qcow2 x");
     CAPTURE(checked.output);
-    CHECK(checked.status == 0);
+    CHECK(checked.ok);
     CHECK(qemu_info(ours, "x") == qemu_info(theirs, "x"));
     if (!o.data_file.empty()) {
         CHECK(std::filesystem::file_size(ours + "/data") ==
@@ -137,7 +136,7 @@ void compare_with_qemu(const CreateOptions& o) {
 
 TEST_CASE("qcow2: create makes what qemu-img makes", "[qcow2][create][qemu]") {
     if (!has_qemu()) return;
-    for (const Case& kind : cases) {
+    for (const Creation& kind : creations) {
         CAPTURE(kind.name);
         for (const unsigned bits : {9u, 16u, 21u}) {
             CreateOptions o = kind.options;

@@ -7,9 +7,9 @@
 #include <vdisk/storage/borrowed.hpp>
 #include <vdisk/storage/faulty.hpp>
 #include <vdisk/storage/growable.hpp>
-#include <vdisk/storage/power_cut_replay.hpp>
 
 #include "catch.hpp"
+#include "support/cut.hpp"
 #include "support/refusals.hpp"
 #include "support/storages.hpp"
 
@@ -142,15 +142,6 @@ File old_image(uint64_t size) {
 }  // namespace
 
 namespace {
-
-// Leaves out the n-th flush.
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, std::vector<byte>& bytes, unsigned n)
-        : PowerCutStorage(log, bytes), forgotten(n) {}
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    unsigned flushes = 0;
-    unsigned forgotten = 0;
-};
 
 // Whether every state of a cut is the old image, the new one, or none; how many there were.
 std::pair<bool, uint64_t> cut(const CreateOptions& o, unsigned forgotten) {

@@ -2,9 +2,9 @@
 // Rewriting the first cluster: a power cut leaves the old one or the new.
 #include <vdisk/storage/faulty.hpp>
 #include <vdisk/storage/growable.hpp>
-#include <vdisk/storage/power_cut_replay.hpp>
 
 #include "header_subjects.hpp"
+#include "support/cut.hpp"
 #include "support/refusals.hpp"
 
 using namespace vdisk;
@@ -13,27 +13,18 @@ using namespace vdisk::test::headers;
 
 namespace {
 
-// Leaves out the n-th flush.
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, std::vector<byte>& bytes, unsigned n)
-        : PowerCutStorage(log, bytes), forgotten(n) {}
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    unsigned flushes = 0;
-    unsigned forgotten = 0;
-};
-
-struct Trial {
+struct HeaderTrial {
     bool good = true;
     uint64_t states = 0;
-    unsigned flushes = 0;
+    uint64_t flushes = 0;
     Status done;
 };
 
-Trial cut(const File& before, const HeaderChanges& changes, unsigned forgotten) {
+HeaderTrial cut(const File& before, const HeaderChanges& changes, unsigned forgotten) {
     CutLog log;
     File file = before;
     ForgetfulStorage storage(log, file, forgotten);
-    Trial out;
+    HeaderTrial out;
     out.done = change(storage, changes);
     out.flushes = storage.flushes;
     if (!out.done) {
@@ -61,7 +52,7 @@ TEST_CASE("qcow2: a power cut leaves the old header or the new", "[qcow2][header
     for (const Subject& subject : headers::subjects()) {
         for (const Change& c : all_changes) {
             CAPTURE(subject.name, c.name);
-            const Trial trial = cut(subject.file, c.changes, 0);
+            const HeaderTrial trial = cut(subject.file, c.changes, 0);
             CHECK(trial.good);
             states += trial.states;
             ++(trial.done ? done : refused);

@@ -5,12 +5,11 @@
 #include <vdisk/storage/growable.hpp>
 
 #include "header_subjects.hpp"
-#include "support/qemu_peer.hpp"
+#include "support/qemu.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
 using namespace vdisk::test::headers;
-using namespace vdisk::test::peer;
 
 TEST_CASE("qcow2: a rewritten header says what was asked for", "[qcow2][header]") {
     for (const Subject& subject : headers::subjects()) {
@@ -117,26 +116,26 @@ TEST_CASE("qcow2: qemu-img reads rewritten headers", "[qcow2][header][qemu]") {
     const TempDir folder;
     const std::string path = folder / "x";
     const std::string home = path.substr(0, path.size() - 2);
-    REQUIRE(run_in(home, "truncate -s 64K base base2").status == 0);
+    REQUIRE(run_in(home, "truncate -s 64K base base2").ok);
     for (const char* options : {"compat=1.1", "compat=0.10", "cluster_size=512", "cluster_size=4K",
                                 "cluster_size=2M", "lazy_refcounts=on,compression_type=zstd"}) {
         CAPTURE(options);
         const std::string make =
             std::string("rm -f x; qemu-img create -q -f qcow2 -o cluster_size=64K,") + options;
-        REQUIRE(run_in(home, make + " x 1M").status == 0);
+        REQUIRE(run_in(home, make + " x 1M").ok);
         const std::string plain = qemu_info(home, "x");
-        GrowableMemory memory(read_file(path));
+        GrowableMemory memory(saved(path));
         REQUIRE(change(memory, {.backing_file = "base", .backing_format = "raw"}));
-        write_file(path, File(memory.bytes().begin(), memory.bytes().end()));
-        CHECK(run_in(home, "qemu-img check -q x").status == 0);
+        save(File(memory.bytes().begin(), memory.bytes().end()), path);
+        CHECK(run_in(home, "qemu-img check -q x").ok);
         const std::string ours = qemu_info(home, "x");
-        REQUIRE(run_in(home, make + " -b base -F raw x 1M").status == 0);
+        REQUIRE(run_in(home, make + " -b base -F raw x 1M").ok);
         CHECK(ours == qemu_info(home, "x"));
-        const File theirs = read_file(path);
+        const File theirs = saved(path);
         CHECK(std::equal(theirs.begin(), theirs.begin() + 512, memory.bytes().begin()));
         REQUIRE(change(memory, {.backing_file = "", .backing_format = ""}));
-        write_file(path, File(memory.bytes().begin(), memory.bytes().end()));
+        save(File(memory.bytes().begin(), memory.bytes().end()), path);
         CHECK(qemu_info(home, "x") == plain);
-        CHECK(names_features(theirs) == names_features(read_file(path)));
+        CHECK(names_features(theirs) == names_features(saved(path)));
     }
 }

@@ -8,20 +8,7 @@
 using namespace vdisk;
 using namespace vdisk::test;
 
-namespace {
-
 using qcow2::Repair;
-
-qcow2::RepairReport mend(File& file, Repair what) {
-    GrowableMemory memory(file);
-    const auto report = qcow2::repair(memory, what, Heap{});
-    INFO(report.error().what);
-    REQUIRE(report);
-    file.assign(memory.bytes().begin(), memory.bytes().end());
-    return *report;
-}
-
-}  // namespace
 
 TEST_CASE("qcow2: repair undoes a flipped bit of an entry", "[qcow2][repair]") {
     struct Shape {

@@ -9,20 +9,7 @@
 using namespace vdisk;
 using namespace vdisk::test;
 
-namespace {
-
 using qcow2::Repair;
-
-qcow2::RepairReport mend(File& file, Repair what) {
-    GrowableMemory memory(file);
-    const auto report = qcow2::repair(memory, what, Heap{});
-    INFO(report.error().what);
-    REQUIRE(report);
-    file.assign(memory.bytes().begin(), memory.bytes().end());
-    return *report;
-}
-
-}  // namespace
 
 TEST_CASE("qcow2: repair of damage of every kind", "[qcow2][repair]") {
     const Built image = build(lively(9));

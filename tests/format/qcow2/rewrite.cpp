@@ -2,6 +2,7 @@
 // The one sector that switches: other refcount widths, and what a missing barrier does.
 #include <vdisk/format/qcow2/rewrite.hpp>
 
+#include "support/cut.hpp"
 #include "support/operations.hpp"
 
 using namespace vdisk;
@@ -17,15 +18,6 @@ Status widen(S& storage, unsigned order) {
     state.refcount_order = order;
     return qcow2::rewrite(storage, state, Heap{});
 }
-
-// Leaves out the n-th flush: what a forgotten barrier does.
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, std::vector<byte>& bytes, uint64_t n)
-        : PowerCutStorage(log, bytes), forgotten(n) {}
-    Status flush() { return ++flushes == forgotten ? Status{} : PowerCutStorage::flush(); }
-    uint64_t flushes = 0;
-    uint64_t forgotten;
-};
 
 }  // namespace
 

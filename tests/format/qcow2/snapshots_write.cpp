@@ -26,7 +26,7 @@ File after(const File& before, const auto& operation) {
     return {memory.bytes().begin(), memory.bytes().end()};
 }
 
-std::vector<Built> subjects() {
+std::vector<Built> built_subjects() {
     std::vector<Built> all;
     for (const unsigned bits : {9u, 12u}) {
         for (const uint32_t version : {2u, 3u}) all.push_back(build(lively(bits, version)));
@@ -38,7 +38,7 @@ std::vector<Built> subjects() {
 }  // namespace
 
 TEST_CASE("qcow2: snapshots are taken, applied and deleted", "[qcow2][snapshot][rewrite]") {
-    for (const Built& image : subjects()) {
+    for (const Built& image : built_subjects()) {
         REQUIRE(is_clean(image.file));
         const auto old = contents(image.file);
         REQUIRE(old);

@@ -9,7 +9,7 @@ using namespace vdisk::test;
 
 namespace {
 
-struct Case {
+struct Model {
     const char* name;
     qcow2::CreateOptions options;
     int steps = 60;
@@ -18,7 +18,7 @@ struct Case {
 using qcow2::Preallocation;
 
 // Disks end inside a cluster.
-const Case cases[] = {
+const Model models[] = {
     {"512", {.size = 301 * 512, .cluster_bits = 9}, 150},
     {"512 v2", {.size = 301 * 512, .cluster_bits = 9, .version = 2}, 150},
     {"512, 1 bit", {.size = 301 * 512, .cluster_bits = 9, .refcount_order = 0}, 120},
@@ -115,7 +115,7 @@ struct Worked {
 };
 
 template <class Place>
-Worked work(const Case& c, CacheShape cache, uint64_t seed) {
+Worked work(const Model& c, CacheShape cache, uint64_t seed) {
     const ParentDisk below{!c.options.backing_file.empty()};
     Qcow2AtWork<Place> image(new_qcow2(c.options), cache);
     File model = value_of(whole_disk(image.writer(), below));
@@ -147,7 +147,7 @@ constexpr CacheShape one_sector{9, 0}, four_pages{9, 2}, usual{12, 8}, large_pag
 }  // namespace
 
 TEST_CASE("qcow2: random work reads back, in every kind of image", "[qcow2][write][model]") {
-    for (const Case& c : cases) {
+    for (const Model& c : models) {
         CAPTURE(c.name);
         work<KeptInMemory>(c, usual, 1);
         work<KeptInMemory>(c, one_sector, 2);
@@ -155,7 +155,7 @@ TEST_CASE("qcow2: random work reads back, in every kind of image", "[qcow2][writ
 }
 
 TEST_CASE("qcow2: random work reads back, whatever the cache", "[qcow2][write][model]") {
-    for (const Case& c : cases) {
+    for (const Model& c : models) {
         if (c.options.size > 400000) continue;
         CAPTURE(c.name);
         uint64_t seed = 3;
@@ -167,7 +167,7 @@ TEST_CASE("qcow2: random work reads back, whatever the cache", "[qcow2][write][m
 }
 
 TEST_CASE("qcow2: random work reads back, wherever the image lies", "[qcow2][write][model]") {
-    for (const Case& c : cases) {
+    for (const Model& c : models) {
         CAPTURE(c.name);
         work<KeptOnDisk>(c, four_pages, 8);
         if (!c.options.data_file.empty() || c.options.size > 400000) continue;
@@ -177,7 +177,7 @@ TEST_CASE("qcow2: random work reads back, wherever the image lies", "[qcow2][wri
 
 TEST_CASE("qcow2: qemu-img agrees about what random work wrote", "[qcow2][write][qemu]") {
     if (!has_qemu()) return;
-    for (const Case& c : cases) {
+    for (const Model& c : models) {
         CAPTURE(c.name);
         const Worked done = work<KeptInMemory>(c, four_pages, 11);
         const TempDir folder;
@@ -185,11 +185,11 @@ TEST_CASE("qcow2: qemu-img agrees about what random work wrote", "[qcow2][write]
         save(done.disk, folder / "model");
         save(done.files.data, folder / "d");
         save(contents(0, c.options.size, 0), folder / "p");
-        const Ran checked = run("cd " + (folder / ".") + " && qemu-img check a.qcow2");
+        const Ran checked = run_in(folder / ".", "qemu-img check a.qcow2");
         CAPTURE(checked.output);
         CHECK(checked.ok);
         const Ran same =
-            run("cd " + (folder / ".") + " && qemu-img compare -f qcow2 -F raw a.qcow2 model");
+            run_in(folder / ".", "qemu-img compare -f qcow2 -F raw a.qcow2 model");
         CAPTURE(same.output);
         CHECK(same.ok);
     }
@@ -246,7 +246,7 @@ TEST_CASE("qcow2: work beside a snapshot leaves it as it is", "[qcow2][write][mo
                 if (!has_qemu()) continue;
                 const TempDir folder;
                 save(done.image, folder / "a.qcow2");
-                const Ran checked = run("cd " + (folder / ".") + " && qemu-img check a.qcow2");
+                const Ran checked = run_in(folder / ".", "qemu-img check a.qcow2");
                 CAPTURE(checked.output);
                 CHECK(checked.ok);
             }

@@ -60,8 +60,8 @@ constexpr Planted plants[] = {
 // Of the case this thread runs.
 thread_local Plant planted = Plant::none;
 
-struct ForgetfulStorage : PowerCutStorage {
-    ForgetfulStorage(CutLog& log, std::vector<byte>& bytes)
+struct PlantedStorage : PowerCutStorage {
+    PlantedStorage(CutLog& log, std::vector<byte>& bytes)
         : PowerCutStorage(log, bytes),
           file(log.before.size() - 1),
           flushes(std::make_shared<uint64_t>()) {}
@@ -79,8 +79,8 @@ struct ForgetfulStorage : PowerCutStorage {
 };
 
 // Tables that are written in a wrong order. What a flush is for shows in the change before it.
-struct PlantedTables : StagedMetadata<ForgetfulStorage, Heap> {
-    using Right = StagedMetadata<ForgetfulStorage, Heap>;
+struct PlantedTables : StagedMetadata<PlantedStorage, Heap> {
+    using Right = StagedMetadata<PlantedStorage, Heap>;
     explicit PlantedTables(Right right) : Right(std::move(right)) {}
 
     void wrote_data() {
@@ -129,7 +129,7 @@ private:
 };
 
 struct WrongTables : PlantedTables {
-    static Result<WrongTables> make(ForgetfulStorage storage, CacheShape shape, Heap heap) {
+    static Result<WrongTables> make(PlantedStorage storage, CacheShape shape, Heap heap) {
         auto right = Right::make(std::move(storage), shape, heap);
         if (!right) return right.error();
         return WrongTables(PlantedTables(*std::move(right)));
@@ -196,7 +196,7 @@ Score seek(Plant plant, uint64_t seeds) {
         planted = plant;
         CutWork work = make_cut(qcow2_cut_kinds[i / seeds], 1 + i % seeds);
         work.recover_each = ~uint64_t{0};
-        verdicts[i] = cut<ForgetfulStorage, WrongTables>(work, tally);
+        verdicts[i] = cut<PlantedStorage, WrongTables>(work, tally);
         planted = Plant::none;
     });
     Score score{.of = count};

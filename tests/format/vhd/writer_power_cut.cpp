@@ -57,7 +57,7 @@ constexpr Planted plants[] = {
 // Of the case this thread runs.
 thread_local Plant planted = Plant::none;
 
-struct ForgetfulStorage : PowerCutStorage {
+struct PlantedStorage : PowerCutStorage {
     using PowerCutStorage::PowerCutStorage;
     Status flush() {
         const uint64_t n = ++*flushes;
@@ -69,10 +69,10 @@ struct ForgetfulStorage : PowerCutStorage {
     std::shared_ptr<uint64_t> flushes = std::make_shared<uint64_t>();
 };
 
-struct WrongTables : StagedMetadata<ForgetfulStorage, Heap> {
-    using Right = StagedMetadata<ForgetfulStorage, Heap>;
+struct WrongTables : StagedMetadata<PlantedStorage, Heap> {
+    using Right = StagedMetadata<PlantedStorage, Heap>;
 
-    static Result<WrongTables> make(ForgetfulStorage storage, CacheShape shape, Heap heap) {
+    static Result<WrongTables> make(PlantedStorage storage, CacheShape shape, Heap heap) {
         auto right = Right::make(std::move(storage), shape, heap);
         if (!right) return right.error();
         return WrongTables(*std::move(right));
@@ -109,7 +109,7 @@ TEST_CASE("vhd: every planted fault of order is found", "[vhd][write][power_cut]
     const auto seek = [&](Plant plant) {
         const auto verdicts = all_cases(kinds, 6, [&](const VhdCutKind&, const ImageCutWork& work) {
             planted = plant;
-            const Status verdict = cut<ForgetfulStorage, WrongTables>(work, tally);
+            const Status verdict = cut<PlantedStorage, WrongTables>(work, tally);
             planted = Plant::none;
             return verdict;
         });

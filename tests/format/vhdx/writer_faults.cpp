@@ -18,7 +18,7 @@ namespace {
 using Disk = CutFiles::Ids;
 
 // A workload, and what is to be known of it only once.
-struct Case {
+struct FaultCase {
     ImageCutWork work;
     CutFiles::Ids ids = CutFiles::ids_of(work.start);
     File disk = value_of(VhdxSubject::read(work.start, work.below));
@@ -26,7 +26,7 @@ struct Case {
 };
 
 // In pieces of two sectors, so that one that is torn is torn between them.
-Case make_case(VhdxCutKind kind, uint64_t seed) {
+FaultCase make_case(VhdxCutKind kind, uint64_t seed) {
     kind.mix.align = std::max<uint64_t>(kind.mix.align, 2 * sector);
     kind.ops = 10;
     ImageCutWork work = make_cut(kind, seed);
@@ -71,7 +71,7 @@ private:
 };
 
 // What a guest sees after the power has gone. The same before and after the log is replayed.
-Disk sound(const Case& c, OverFile file) {
+Disk sound(const FaultCase& c, OverFile file) {
     const auto seen = value_of(VhdxSubject::look(file, c.work.below));
     REQUIRE(VhdxSubject::recover(file));
     const bool same = value_of(VhdxSubject::judge(file, c.work.below)) == seen;
@@ -82,7 +82,7 @@ Disk sound(const Case& c, OverFile file) {
 // Works until something fails, looks at what is left, heals the storage and works on. `wrap` makes
 // the storage of a good one, `arm` makes it fail, `heal` mends it. The error, if there was one.
 template <class S, class Wrap, class Arm, class Heal>
-Status fail_and_go_on(const Case& c, const Wrap& wrap, const Arm& arm, const Heal& heal) {
+Status fail_and_go_on(const FaultCase& c, const Wrap& wrap, const Arm& arm, const Heal& heal) {
     const ImageCutWork& work = c.work;
     OverFile file(work.start, c.ids);
     File model = c.disk;
@@ -123,7 +123,7 @@ TEST_CASE("vhdx: an I/O error at any call of any work loses nothing that was flu
     uint64_t faults = 0;
     for (const VhdxCutKind& kind : vhdx_cut_kinds()) {
         for (uint64_t seed = 1; seed <= 2; ++seed) {
-            const Case c = make_case(kind, seed);
+            const FaultCase c = make_case(kind, seed);
             const Remains remains = seed % 2 == 0 ? Remains::torn : Remains::nothing;
             bool fired = true;
             for (uint64_t n = 1 + first_of_share(); fired; n += share()) {
@@ -150,7 +150,7 @@ TEST_CASE("vhdx: a full disk loses nothing that was flushed", "[vhdx][write][fau
     for (const VhdxCutKind& kind : vhdx_cut_kinds()) {
         if (kind.options.fixed) continue;
         for (uint64_t seed = 1; seed <= 8; ++seed) {
-            const Case c = make_case(kind, seed);
+            const FaultCase c = make_case(kind, seed);
             bool failed = true;
             for (uint64_t room = first_of_share() * 1_MiB; failed; room += share() * 1_MiB) {
                 CAPTURE(kind.name, seed, room);

@@ -65,7 +65,7 @@ thread_local Plant planted = Plant::none;
 bool is_header(uint64_t at) { return at < vhdx::region_table_places[0]; }
 
 // What a flush is for shows in what was done before it.
-struct ForgetfulStorage : PowerCutStorage {
+struct PlantedStorage : PowerCutStorage {
     struct Done {
         uint64_t flushes = 0, headers = 0;
         bool entry = false, other = false;  ///< since the last flush
@@ -75,7 +75,7 @@ struct ForgetfulStorage : PowerCutStorage {
         size_t grown = 0;  ///< this event and one
     };
 
-    ForgetfulStorage(CutLog& to, std::vector<byte>& bytes)
+    PlantedStorage(CutLog& to, std::vector<byte>& bytes)
         : PowerCutStorage(to, bytes), log(&to), done(std::make_shared<Done>()) {}
 
     Status write(uint64_t at, Bytes in) {
@@ -133,10 +133,10 @@ private:
     }
 };
 
-struct WrongTables : vhdx::LoggedTables<ForgetfulStorage, Heap> {
-    using Right = vhdx::LoggedTables<ForgetfulStorage, Heap>;
+struct WrongTables : vhdx::LoggedTables<PlantedStorage, Heap> {
+    using Right = vhdx::LoggedTables<PlantedStorage, Heap>;
 
-    static Result<WrongTables> make(ForgetfulStorage storage, CacheShape shape, Heap heap) {
+    static Result<WrongTables> make(PlantedStorage storage, CacheShape shape, Heap heap) {
         auto right = Right::make(std::move(storage), shape, heap);
         if (!right) return right.error();
         return WrongTables(*std::move(right));
@@ -268,7 +268,7 @@ size_t seek(const Planted& p, uint64_t seeds) {
         all_cases(kinds, seeds, [&](const VhdxCutKind&, const ImageCutWork& work) {
             planted = p.plant;
             const Status verdict =
-                cut_image<Subject, ForgetfulStorage, WrongTables>(work, {&tally});
+                cut_image<Subject, PlantedStorage, WrongTables>(work, {&tally});
             planted = Plant::none;
             return verdict;
         });
