@@ -100,7 +100,7 @@ void operations_of_version_3(const Each& each, uint64_t size) {
 
 TEST_CASE("qcow2: faults anywhere in any operation", "[qcow2][fault]") {
     Injected faults;
-    for (uint32_t seed = 1; seed <= 12; ++seed) {
+    for (uint32_t seed = 1; seed <= of_share(12); ++seed) {
         for (const unsigned bits : {9u, 10u, 12u}) {
             for (const uint32_t version : {2u, 3u}) {
                 CAPTURE(seed, bits, version);
@@ -123,7 +123,7 @@ TEST_CASE("qcow2: faults anywhere in any operation", "[qcow2][fault]") {
         }
     }
     faults.tell("qcow2 operations");
-    CHECK(faults.memory > 5000 / share());
+    CHECK(faults.memory > 5000 / (share() * share()));
     CHECK(faults.io > 5000 / share());
 }
 
@@ -214,7 +214,7 @@ TEST_CASE("qcow2: faults anywhere in a repair", "[qcow2][repair][fault]") {
 
 TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
     uint64_t refusals = 0;
-    for (uint32_t seed = 1; seed <= 20; ++seed) {
+    for (uint32_t seed = 1; seed <= of_share(20); ++seed) {
         for (const unsigned bits : {9u, 10u, 12u}) {
             CAPTURE(seed, bits);
             File image = build(lively(bits, 3, seed)).file;
@@ -236,12 +236,12 @@ TEST_CASE("qcow2: no memory while refcounts are built anew", "[qcow2][fault]") {
         }
     }
     tell_faults("memory, qcow2 refcounts", refusals);
-    CHECK(refusals > 1500 / share());
+    CHECK(refusals > 1500 / (share() * share()));
 }
 
 TEST_CASE("qcow: faults anywhere", "[qcow][fault]") {
     Injected faults;
-    for (uint32_t seed = 1; seed <= 12; ++seed) {
+    for (uint32_t seed = 1; seed <= of_share(12); ++seed) {
         for (const unsigned bits : {9u, 12u}) {
             CAPTURE(seed, bits);
             const uint64_t count = 60 + seed;
@@ -262,7 +262,7 @@ TEST_CASE("qcow: faults anywhere", "[qcow][fault]") {
         }
     }
     faults.tell("qcow");
-    CHECK(faults.memory > 600 / share());
+    CHECK(faults.memory > 600 / (share() * share()));
     CHECK(faults.io > 600 / share());
 }
 

@@ -37,7 +37,7 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
     using enum Does;
     using enum vhd::Type;
     Injected faults;
-    for (uint32_t seed = 1; seed <= 24; ++seed) {
+    for (uint32_t seed = 1; seed <= of_share(24); ++seed) {
         for (const uint8_t bits : {uint8_t{9}, uint8_t{12}, uint8_t{15}}) {
             for (const auto type : {vhd::Type::dynamic, differencing}) {
                 CAPTURE(seed, bits, type == differencing);
@@ -82,7 +82,7 @@ TEST_CASE("vhd: faults anywhere in any operation", "[vhd][fault]") {
         }
     }
     faults.tell("vhd operations");
-    CHECK(faults.memory > 2000 / share());
+    CHECK(faults.memory > 2000 / (share() * share()));
     CHECK(faults.io > 1000 / share());
 }
 

@@ -7,6 +7,7 @@
 #include "support/cut.hpp"
 #include "support/over_file.hpp"
 #include "support/places.hpp"
+#include "support/share.hpp"
 
 namespace vdisk::test {
 
@@ -70,9 +71,8 @@ public:
     Status replay(std::initializer_list<CutTally*> tallies) {
         CutReplay replay(log_, work_.options);
         return replay.run([&](const CutState& state) -> Status {
-            bool is_judged = false;
-            for (CutTally* tally : tallies) is_judged = tally->add(state.hash);
-            return is_judged ? judge(state) : Status{};
+            for (CutTally* tally : tallies) tally->add(state.hash);
+            return judge(state);
         });
     }
 
@@ -172,10 +172,11 @@ Status cut_image(const ImageCutWork& work, std::initializer_list<CutTally*> tall
     return subject.replay(tallies);
 }
 
-/// What comes of each of `seeds` cases of each kind: `run(kind, work)`.
+/// What comes of each of so many cases of each kind, or of a share of them: `run(kind, work)`.
 template <class Kind, class Run>
 std::vector<std::pair<const Kind*, Status>> all_cases(const std::vector<Kind>& kinds,
-                                                      uint64_t seeds, const Run& run) {
+                                                      uint64_t count, const Run& run) {
+    const uint64_t seeds = of_share(count);
     std::vector<std::pair<const Kind*, Status>> out(kinds.size() * seeds);
     in_parallel(out.size(), [&](size_t i) {
         const Kind& kind = kinds[i / seeds];

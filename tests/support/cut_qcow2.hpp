@@ -70,7 +70,8 @@ public:
     Status replay(CutTally& tally) {
         CutReplay replay(log_, work_.options);
         return replay.run([&](const CutState& state) -> Status {
-            return tally.add(state.hash) ? judge(state) : Status{};
+            tally.add(state.hash);
+            return judge(state);
         });
     }
 

@@ -18,6 +18,9 @@ inline uint64_t share() {
     return every;
 }
 
+/// How many of `count` random cases are tried: one at least.
+inline uint64_t of_share(uint64_t count) { return (count + share() - 1) / share(); }
+
 /// The first case to be tried, from 0; not the same each time, nor in step with the turns, so that
 /// many turns together try all.
 inline uint64_t first_of_share() {

@@ -47,7 +47,8 @@ TEST_CASE("qcow2: repair undoes a flipped bit of an entry", "[qcow2][repair]") {
         REQUIRE(entries.size() > 20);
         for (const uint64_t at : entries) {
             // The lowest bit of an L2 entry has a meaning.
-            for (unsigned bit = at == l1_at ? 0 : 1; bit < bits; ++bit) {
+            for (uint64_t bit = (at == l1_at ? 0 : 1) + first_of_share(); bit < bits;
+                 bit += share()) {
                 File file = whole;
                 set_be64(file, at, get_be64(file, at) ^ uint64_t{1} << bit);
                 CAPTURE(bits, version, shared, data_file, at - table, bit, get_be64(whole, at));

@@ -67,14 +67,14 @@ std::vector<Operation> operations() {
     std::vector<Operation> all;
     const auto add = [&](const char* name, const vhd::CreateOptions& o, auto run) {
         const ParentDisk below{o.type == differencing};
-        for (uint64_t seed = 1; seed <= 12; ++seed) {
+        for (uint64_t seed = 1; seed <= of_share(12); ++seed) {
             all.push_back(operation(name, lively(o, seed), below, run));
         }
     };
     // While the header stands at the end, what is free before it stays free: none of it is here,
     // and old paths are less than a block.
     const auto add_parent = [&](const vhd::CreateOptions& o, auto run) {
-        for (uint64_t seed = 1; seed <= 12; ++seed) {
+        for (uint64_t seed = 1; seed <= of_share(12); ++seed) {
             GrowableMemory memory(lively(o, seed));
             REQUIRE(compacted(memory, {true}));
             all.push_back(operation("set the parent", bytes_of(memory), {true}, run));
@@ -218,5 +218,5 @@ TEST_CASE("vhd: an I/O error in an operation is told and harms nothing",
         }
     }
     tell_faults("I/O, vhd operations", faults);
-    CHECK(faults > 500 / share());
+    CHECK(faults > 500 / (share() * share()));
 }

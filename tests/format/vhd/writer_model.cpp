@@ -63,7 +63,7 @@ void work(const Sort& kind, CacheShape cache, uint64_t seed) {
 
 TEST_CASE("vhd: random work reads back, and the image is sound", "[vhd][write][model]") {
     for (const Sort& kind : sorts()) {
-        for (uint64_t seed = 0; seed < 6; ++seed) {
+        for (uint64_t seed = 0; seed < of_share(6); ++seed) {
             work<KeptInMemory>(kind, caches[seed % 3], seed);
         }
         work<KeptOnDisk>(kind, caches[2], 7);

@@ -74,7 +74,7 @@ void work(const Sort& kind, CacheShape cache, uint64_t seed) {
 
 TEST_CASE("vhdx: random work reads back, and the image is sound", "[vhdx][write][model]") {
     for (const Sort& kind : sorts()) {
-        for (uint64_t seed = 0; seed < 5; ++seed) {
+        for (uint64_t seed = 0; seed < of_share(5); ++seed) {
             work<KeptInMemory>(kind, caches[seed % 5], seed);
         }
         work<KeptOnDisk>(kind, caches[3], 7);
