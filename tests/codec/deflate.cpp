@@ -34,7 +34,8 @@ TEMPLATE_TEST_CASE("deflate: reads what zlib wrote", "[codec][deflate]", Zlib, L
 TEMPLATE_TEST_CASE("deflate: reads what zlib wrote", "[codec][deflate]", Zlib, SystemCodecs) {
 #endif
     TestType codec;
-    const std::vector<byte> data = GENERATE(test::prose(65536), test::noise(65536), test::far_matches());
+    const std::vector<byte> data =
+        GENERATE(test::prose(65536), test::noise(65536), test::far_matches());
     std::vector<byte> stream = deflated(data, GENERATE(12, 15));
     std::vector<byte> out(data.size());
     REQUIRE(codec.unpack(Packing::deflate, stream, out));

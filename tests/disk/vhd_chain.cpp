@@ -21,7 +21,8 @@ struct ThreeVhd {
     Library library = {};
     File seen = {};
 
-    explicit ThreeVhd(const VhdLocator& middle, const VhdLocator& base = {"W2ru", utf16le(u"base")}) {
+    explicit ThreeVhd(const VhdLocator& middle,
+                      const VhdLocator& base = {"W2ru", utf16le(u"base")}) {
         add("base", {.type = 3, .id = 1}, {});
         add("middle", {.type = 4, .id = 2, .parent_id = 1}, base);
         add("top", {.type = 4, .id = 3, .parent_id = 2}, middle);
@@ -54,7 +55,7 @@ struct ThreeVhd {
 };
 
 VhdSpec vhd_child(uint8_t id, uint8_t parent_id, std::vector<VhdLocator> locators,
-              std::u16string name = {}) {
+                  std::u16string name = {}) {
     return {.type = 4,
             .size = 64_KiB,
             .id = id,
@@ -109,8 +110,8 @@ TEST_CASE("vhd chain: three images, found by each kind of locator", "[vhd][chain
 }
 
 TEST_CASE("vhd chain: the unicode name alone", "[vhd][chain]") {
-    Library library{
-        .files = {{"top", build(vhd_child(2, 1, {}, u"C:\\dir\\base")).file}, {"base", vhd_base(1)}}};
+    Library library{.files = {{"top", build(vhd_child(2, 1, {}, u"C:\\dir\\base")).file},
+                              {"base", vhd_base(1)}}};
     CHECK(error_of(library) == "");
     CHECK(library.asked[0].name == "base");
 }

@@ -52,7 +52,9 @@ File vhdx_child(uint8_t id, Pairs locator) {
                VhdxSpec{.size = 1_MiB, .has_parent = true, .id = id, .locator = std::move(locator)})
         .file;
 }
-File vhdx_base(uint8_t id) { return build(VhdxSpec{.size = 1_MiB, .blocks = {{0}}, .id = id}).file; }
+File vhdx_base(uint8_t id) {
+    return build(VhdxSpec{.size = 1_MiB, .blocks = {{0}}, .id = id}).file;
+}
 
 }  // namespace
 
@@ -92,8 +94,8 @@ TEST_CASE("vhdx chain: three images, found by each kind of path", "[vhdx][chain]
 
 TEST_CASE("vhdx chain: names are tried until one leads to the parent", "[vhdx][chain]") {
     Library library{.files = {{"top", vhdx_child(2, {{u"parent_linkage", linkage(1)},
-                                                {u"relative_path", u"old"},
-                                                {u"absolute_win32_path", u"new"}})}}};
+                                                     {u"relative_path", u"old"},
+                                                     {u"absolute_win32_path", u"new"}})}}};
     CHECK(error_of(library) == no_file);
     CHECK(library.asked.size() == 2);
     library.files["old"] = vhdx_base(9);

@@ -104,7 +104,7 @@ private:
         if (!seen) return seen.error();
         if (Status legal = journal_.judge(state.events, *seen); !legal) return legal;
         if (state.hash % Subject::goes_on == 0) {
-            if (Status fine = work_on(file, *seen, state.hash); !fine) return fine;
+            if (Status went = work_on(file, *seen, state.hash); !went) return went;
         }
         return state.hash / 3 % Subject::recoveries == 0 ? cut_recovery(state, *seen) : Status{};
     }

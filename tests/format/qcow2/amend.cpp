@@ -11,8 +11,8 @@
 #include <vdisk/storage/growable.hpp>
 #include <vdisk/storage/power_cut_replay.hpp>
 
-#include "support/qemu.hpp"
 #include "support/places.hpp"
+#include "support/qemu.hpp"
 
 using namespace vdisk;
 using namespace vdisk::test;
@@ -143,8 +143,7 @@ TEST_CASE("qcow2: amended as qemu-img amends", "[qcow2][amend][qemu]") {
         CHECK(checked.ok);
         CHECK(without(qemu_info(ours, "x"), "date-") == without(qemu_info(theirs, "x"), "date-"));
         if (std::string_view(c.options).find("data_file=") != std::string_view::npos) continue;
-        CHECK(run_in("/", "qemu-img compare -f qcow2 -F qcow2 " + ours + "/x " + theirs + "/x")
-                  .ok);
+        CHECK(run_in("/", "qemu-img compare -f qcow2 -F qcow2 " + ours + "/x " + theirs + "/x").ok);
         CHECK(run_in(ours, "qemu-img convert -l s x snapshot || true").ok);
         CHECK(run_in(theirs, "qemu-img convert -l s x snapshot || true").ok);
         CHECK(saved(ours + "/snapshot") == saved(theirs + "/snapshot"));

@@ -69,7 +69,7 @@ BitmapTrial cut(const File& before, const Step& step, unsigned forgotten) {
     return out;
 }
 
-const Step changes[] = {
+const Step bitmap_changes[] = {
     {Do::add, "new"},         {Do::add, longest.substr(0, 300)},
     {Do::remove, "b9"},       {Do::clear, "b9"},
     {Do::disable, "b11"},     {Do::merge, "b11", "b9"},
@@ -91,7 +91,7 @@ TEST_CASE("qcow2: a power cut leaves the old bitmaps or the new", "[qcow2][bitma
     for (const unsigned cluster_bits : {9u, 10u, 12u, 16u}) {
         const File before = scattered(cluster_bits);
         REQUIRE(claimed(before));
-        for (const Step& step : changes) {
+        for (const Step& step : bitmap_changes) {
             CAPTURE(cluster_bits, as_command(step));
             const BitmapTrial trial = cut(before, step, 0);
             REQUIRE(trial.done);
@@ -103,7 +103,7 @@ TEST_CASE("qcow2: a power cut leaves the old bitmaps or the new", "[qcow2][bitma
     const File before = scattered(9);
     for (const unsigned forgotten : {1u, 2u}) {
         unsigned caught = 0;
-        for (const Step& step : changes) caught += !cut(before, step, forgotten).good;
+        for (const Step& step : bitmap_changes) caught += !cut(before, step, forgotten).good;
         CAPTURE(forgotten);
         CHECK(caught > 0);
     }
@@ -113,7 +113,7 @@ TEST_CASE("qcow2: an I/O error while bitmaps change", "[qcow2][bitmaps][fault]")
     const File before = scattered(9);
     const AllSeen old = value_of(all_of(before));
     uint64_t faults = 0;
-    for (const Step& step : changes) {
+    for (const Step& step : bitmap_changes) {
         Memory whole(before);
         REQUIRE(run(whole, step));
         const AllSeen fresh = value_of(all_of(bytes_of(whole)));
@@ -153,7 +153,7 @@ TEST_CASE("qcow2: bitmaps of a damaged image", "[qcow2][bitmaps][hostile]") {
             file[parts[random() % 3]] = static_cast<byte>(random());
         }
         Memory memory(std::move(file));
-        const Step& step = changes[random() % std::size(changes)];
+        const Step& step = bitmap_changes[random() % std::size(bitmap_changes)];
         CAPTURE(n, as_command(step));
         const Status done = run(memory, step);
         refused += !done;

@@ -71,7 +71,7 @@ TEST_CASE("qcow2: every flush of a rewritten header is needed", "[qcow2][header]
     for (const Subject& subject : headers::subjects()) {
         if (!subject.name.ends_with("2^12")) continue;
         for (const Change& c : all_changes) {
-            const unsigned flushes = cut(subject.file, c.changes, 0).flushes;
+            const uint64_t flushes = cut(subject.file, c.changes, 0).flushes;
             if (flushes != 5) continue;  // the long way round
             for (unsigned n = 1; n <= flushes; ++n) {
                 caught[n - 1] += !cut(subject.file, c.changes, n).good;

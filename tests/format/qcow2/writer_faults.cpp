@@ -108,8 +108,8 @@ TEST_CASE("qcow2: an I/O error at any call of any work loses nothing that was fl
           "[qcow2][write][fault]") {
     uint64_t faults = 0;
     for (const CutKind& kind : qcow2_cut_kinds) {
-        const bool large = kind.start == CutKind::Start::nearly_full;
-        for (uint64_t seed = 1; seed <= (large ? 1u : 3u); ++seed) {
+        const bool is_large = kind.start == CutKind::Start::nearly_full;
+        for (uint64_t seed = 1; seed <= (is_large ? 1u : 3u); ++seed) {
             every_fault(kind, seed, seed % 2 == 0 ? Remains::torn : Remains::nothing, faults);
         }
     }

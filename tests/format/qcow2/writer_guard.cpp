@@ -26,7 +26,8 @@ bool is_marked(const GrowableMemory& image) {
     return (get_be64(bytes_of(image), 72) & qcow2::incompatible::corrupt) != 0;
 }
 
-Status write_at(Qcow2Writer<Borrowed<GrowableMemory>>& writer, uint64_t sector_number, uint64_t count = 1) {
+Status write_at(Qcow2Writer<Borrowed<GrowableMemory>>& writer, uint64_t sector_number,
+                uint64_t count = 1) {
     File model(static_cast<size_t>(writer.size()));
     return perform(writer, Op::write(sector_number * sector, count * sector, 5), model, {});
 }

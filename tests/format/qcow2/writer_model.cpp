@@ -188,8 +188,7 @@ TEST_CASE("qcow2: qemu-img agrees about what random work wrote", "[qcow2][write]
         const Ran checked = run_in(folder / ".", "qemu-img check a.qcow2");
         CAPTURE(checked.output);
         CHECK(checked.ok);
-        const Ran same =
-            run_in(folder / ".", "qemu-img compare -f qcow2 -F raw a.qcow2 model");
+        const Ran same = run_in(folder / ".", "qemu-img compare -f qcow2 -F raw a.qcow2 model");
         CAPTURE(same.output);
         CHECK(same.ok);
     }

@@ -10,7 +10,7 @@ using namespace vdisk::test;
 
 namespace {
 
-constexpr const char* none = "probe: no known format";
+constexpr const char* no_vhd = "probe: no known format";
 
 std::string probed(const File& file) {
     const auto found = probe(MemoryStorage(file), AllFormats{});
@@ -38,12 +38,12 @@ TEST_CASE("vhd: probed by a footer at either end", "[vhd][probe]") {
         std::fill_n(file.begin(), 512, byte{0});
         CHECK(probed(file) == "vpc");
         file.resize(image.footer_at);
-        CHECK(probed(file) == none);
+        CHECK(probed(file) == no_vhd);
     }
     CHECK(probed(fixed().file) == "vpc");
     CHECK(probed(fixed(true).file) == "vpc");
-    CHECK(probed(File(512)) == none);
-    CHECK(probed(File(511)) == none);
+    CHECK(probed(File(512)) == no_vhd);
+    CHECK(probed(File(511)) == no_vhd);
 }
 
 TEST_CASE("vhd: a damaged image is VHD still", "[vhd][probe]") {
@@ -58,13 +58,13 @@ TEST_CASE("vhd: a damaged image is VHD still", "[vhd][probe]") {
 TEST_CASE("vhd: the end of a raw disk is no footer by its cookie alone", "[vhd][probe]") {
     File raw = noise(64_KiB);
     put(raw, raw.size() - 512, "conectix");
-    CHECK(probed(raw) == none);
+    CHECK(probed(raw) == no_vhd);
     File file = fixed().file;
     file.back() ^= byte{1};
-    CHECK(probed(file) == none);
+    CHECK(probed(file) == no_vhd);
     file = fixed().file;
     file.push_back(byte{0});
-    CHECK(probed(file) == none);
+    CHECK(probed(file) == no_vhd);
 }
 
 TEST_CASE("vhd: what a guest writes to a fixed disk does not hide its footer", "[vhd][probe]") {

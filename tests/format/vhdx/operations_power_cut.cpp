@@ -136,7 +136,7 @@ File damaged(uint64_t seed) {
     return file;
 }
 
-const uint64_t seeds = of_share(3);
+const uint64_t operation_seeds = of_share(3);
 
 auto grow(uint64_t size) {
     return [=](auto& s) { return vhdx::grow(s, size, Heap{}, SeededIds(5)); };
@@ -159,7 +159,7 @@ auto mend() {
 
 template <class Run>
 void add(std::vector<Operation>& all, const char* name, const vhdx::CreateOptions& o, Run run) {
-    for (uint64_t seed = 1; seed <= seeds; ++seed) {
+    for (uint64_t seed = 1; seed <= operation_seeds; ++seed) {
         all.push_back(operation(name, lively(o, seed, !o.fixed), {o.is_child}, false, run));
     }
 }
@@ -177,7 +177,7 @@ void add_sizes(std::vector<Operation>& all) {
     add(all, "shrink, child", child, shrink(2_MiB + 8 * sector));
     add(all, "compact", base, compact({}));
     add(all, "compact, child", child, compact({true}));
-    for (uint64_t seed = 1; seed <= seeds; ++seed) {
+    for (uint64_t seed = 1; seed <= operation_seeds; ++seed) {
         GrowableMemory memory(lively(base, seed));
         REQUIRE(grow(200000_MiB)(memory));
         REQUIRE(shrink(4_MiB)(memory));
@@ -199,7 +199,7 @@ void add_others(std::vector<Operation>& all) {
         return vhdx::set_parent(s, {.data_write_guid = new_parent, .relative_path = name}, Heap{},
                                 SeededIds(5));
     });
-    for (uint64_t seed = 1; seed <= seeds; ++seed) {
+    for (uint64_t seed = 1; seed <= operation_seeds; ++seed) {
         all.push_back(operation("repair", damaged(seed), {}, true, mend()));
     }
 }

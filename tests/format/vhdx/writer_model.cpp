@@ -24,17 +24,18 @@ vhdx::CreateOptions shaped(vhdx::CreateOptions options, uint8_t block_bits, uint
 std::vector<Sort> sorts() {
     auto fixed = vhdx_options(3_MiB + 5 * sector);
     fixed.fixed = true;
-    const auto base = vhdx_options(5_MiB + 8 * sector), child = vhdx_options(base.size, true);
+    const auto plain = vhdx_options(5_MiB + 8 * sector),
+               differencing = vhdx_options(plain.size, true);
     return {
-        {"dynamic, 1 MiB", base},
-        {"dynamic, 2 MiB", shaped(base, 21, 9)},
-        {"dynamic, 16 MiB", shaped(base, 24, 9)},
-        {"dynamic, sectors of 4096", shaped(base, 20, 12)},
-        {"differencing, 1 MiB", child},
-        {"differencing, 2 MiB", shaped(child, 21, 9)},
-        {"differencing, 16 MiB", shaped(child, 24, 9)},
-        {"differencing, sectors of 4096", shaped(child, 20, 12)},
-        {"differencing, 8 MiB, sectors of 4096", shaped(child, 23, 12)},
+        {"dynamic, 1 MiB", plain},
+        {"dynamic, 2 MiB", shaped(plain, 21, 9)},
+        {"dynamic, 16 MiB", shaped(plain, 24, 9)},
+        {"dynamic, sectors of 4096", shaped(plain, 20, 12)},
+        {"differencing, 1 MiB", differencing},
+        {"differencing, 2 MiB", shaped(differencing, 21, 9)},
+        {"differencing, 16 MiB", shaped(differencing, 24, 9)},
+        {"differencing, sectors of 4096", shaped(differencing, 20, 12)},
+        {"differencing, 8 MiB, sectors of 4096", shaped(differencing, 23, 12)},
         {"fixed", fixed},
     };
 }

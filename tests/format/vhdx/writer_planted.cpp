@@ -267,8 +267,7 @@ size_t seek(const Planted& p, uint64_t seeds) {
     const auto verdicts =
         all_cases(kinds, seeds, [&](const VhdxCutKind&, const ImageCutWork& work) {
             planted = p.plant;
-            const Status verdict =
-                cut_image<Subject, PlantedStorage, WrongTables>(work, {&tally});
+            const Status verdict = cut_image<Subject, PlantedStorage, WrongTables>(work, {&tally});
             planted = Plant::none;
             return verdict;
         });
