@@ -19,9 +19,22 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 # Not here: what takes long and adds no arithmetic of its own (power cuts, faults, repair).
-sources=$(cd "$root/tests" && find core codec text metadata support hostile format io/shared_suite.cpp \
-    -name '*.cpp' ! -name '*power_cut*' ! -name '*planted*' ! -name '*faults*' \
-    ! -name repair.cpp ! -name mend.cpp | sort)
+sources() { # FOLDER...
+    find "$@" -name '*.cpp' ! -name '*power_cut*' ! -name '*planted*' ! -name '*faults*' \
+        ! -name repair.cpp ! -name mend.cpp | sort
+}
+
+# The sources of a folder are compiled as one, as in CMakeLists.txt.
+write_units() {
+    mkdir "$work/units"
+    for source in $(cd "$root/tests" && sources hostile); do
+        echo "#include \"$source\"" >"$work/units/$(echo "$source" | tr / _)"
+    done
+    for source in $(cd "$root/tests" &&
+        sources core codec text metadata support format io/shared_suite.cpp); do
+        echo "#include \"$source\"" >>"$work/units/$(dirname "$source" | tr / _).cpp"
+    done
+}
 
 describe() { # TARGET: sets what Debian calls it and who runs it
     case $1 in
@@ -60,10 +73,10 @@ build_tests() { # TARGET: build statements
     echo "build $1/main.o: object $root/tests/main.cpp"
     echo " compiler = $compiler"
     objects=$1/main.o
-    for source in $sources; do
-        object=$1/$(echo "${source%.cpp}" | tr / _).o
+    for unit in units/*.cpp; do
+        object=$1/$(basename "$unit" .cpp).o
         objects="$objects $object"
-        echo "build $object: object $root/tests/$source | $1/catch.hpp.gch"
+        echo "build $object: object $unit | $1/catch.hpp.gch"
         echo " compiler = $compiler -include $1/catch.hpp"
     done
     echo "build $1/tests: link $objects"
@@ -71,6 +84,7 @@ build_tests() { # TARGET: build statements
     echo " libraries = $1/usr/lib/$debian-linux-gnu"
 }
 
+write_units
 mkdir "$work/include" && cd "$work"
 ln -s /usr/include/boost /usr/include/catch2 include # nothing else of this system's
 cat >build.ninja <<NINJA

@@ -14,8 +14,8 @@ namespace vdisk::test {
 class TempDir {
 public:
     TempDir() {
-        char name[] = "/tmp/vdisk-test-XXXXXX";
-        if (::mkdtemp(name) == nullptr) throw std::runtime_error("no temporary directory");
+        std::string name = std::filesystem::temp_directory_path() / "vdisk-test-XXXXXX";
+        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
         path_ = name;
     }
     TempDir(const TempDir&) = delete;

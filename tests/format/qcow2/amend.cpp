@@ -113,7 +113,7 @@ TEST_CASE("qcow2: amended as qemu-img amends", "[qcow2][amend][qemu]") {
     if (!has_qemu()) return;
     const TempDir folder;
     const std::string ours = folder / "ours", theirs = folder / "theirs";
-    REQUIRE(run_in("/", "mkdir " + ours + " " + theirs).ok);
+    REQUIRE(run("mkdir " + ours + " " + theirs).ok);
     for (const Amendment& c : amendments) {
         CAPTURE(c.options, c.work, c.theirs, c.refusal);
         for (const std::string& home : {ours, theirs}) {
@@ -131,7 +131,7 @@ TEST_CASE("qcow2: amended as qemu-img amends", "[qcow2][amend][qemu]") {
         if (c.both) {
             const Ran ran = run_in(theirs, std::string("qemu-img ") + c.theirs + " x");
             CAPTURE(ran.output);
-            CHECK((ran.ok) == static_cast<bool>(amended));
+            CHECK(ran.ok == static_cast<bool>(amended));
         }
         if (!amended) {
             CHECK(bytes_of(memory) == before);
@@ -143,7 +143,7 @@ TEST_CASE("qcow2: amended as qemu-img amends", "[qcow2][amend][qemu]") {
         CHECK(checked.ok);
         CHECK(without(qemu_info(ours, "x"), "date-") == without(qemu_info(theirs, "x"), "date-"));
         if (std::string_view(c.options).find("data_file=") != std::string_view::npos) continue;
-        CHECK(run_in("/", "qemu-img compare -f qcow2 -F qcow2 " + ours + "/x " + theirs + "/x").ok);
+        CHECK(run("qemu-img compare -f qcow2 -F qcow2 " + ours + "/x " + theirs + "/x").ok);
         CHECK(run_in(ours, "qemu-img convert -l s x snapshot || true").ok);
         CHECK(run_in(theirs, "qemu-img convert -l s x snapshot || true").ok);
         CHECK(saved(ours + "/snapshot") == saved(theirs + "/snapshot"));

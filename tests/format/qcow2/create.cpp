@@ -90,8 +90,8 @@ const Creation creations[] = {
 void compare_with_qemu(const CreateOptions& o) {
     const TempDir folder;
     const std::string ours = folder / "ours", theirs = folder / "theirs";
-    REQUIRE(run_in("/", "mkdir " + ours + " " + theirs + " && truncate -s 64K " + ours + "/base " +
-                            theirs + "/base")
+    REQUIRE(run("mkdir " + ours + " " + theirs + " && truncate -s 64K " + ours + "/base " + theirs +
+                "/base")
                 .ok);
     const Ran made = run_in(theirs, "qemu-img create -q -f qcow2 -o " + qemu_options(o) + " x " +
                                         std::to_string(o.size));
@@ -100,10 +100,10 @@ void compare_with_qemu(const CreateOptions& o) {
     if (!o.data_file.empty()) {
         PreadStorage data = new_file(ours + "/data");
         const Status prepared = qcow2::create_data_file(data, o);
-        CHECK(static_cast<bool>(prepared) == (made.ok));
+        CHECK(static_cast<bool>(prepared) == made.ok);
     }
     const Status created = qcow2::create(file, o);
-    REQUIRE(static_cast<bool>(created) == (made.ok));
+    REQUIRE(static_cast<bool>(created) == made.ok);
     if (!created) return;
     const Ran checked = run_in(ours, "qemu-img check -q -f qcow2 x");
     CAPTURE(checked.output);
