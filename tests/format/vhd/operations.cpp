@@ -160,7 +160,7 @@ TEST_CASE("vhd: an operation that was cut leaves the old image or the new one",
         CHECK(verdict);
     }
     std::cout << "vhd operations: " << states << " states\n";
-    CHECK(states > 2000);
+    CHECK(states > 2000 / share());
 }
 
 TEST_CASE("vhd: operations that leave out a flush are found", "[vhd][operations][power_cut]") {
