@@ -104,6 +104,53 @@ TEST_CASE("vhd: the writer looks at every entry", "[vhd][hostile][write]") {
     }
 }
 
+TEST_CASE("vhd: a map of XenServer that lies", "[vhd][hostile][write]") {
+    const BuiltVhd image = build(VhdSpec{.size = 600_KiB,
+                                         .blocks = {{0, 1, Claims::all}, {1}, {149}},
+                                         .creator = std::string("tap\0", 4),
+                                         .creator_version = 0x00010003,
+                                         .map = true});
+    const uint64_t end = image.footer_at, first = image.bitmap_at.begin()->second;
+    struct Lie {
+        const char* name;
+        uint64_t offset;
+        uint32_t sectors;
+        const char* what;
+    };
+    const Lie lies[] = {
+        {"as it is", image.map_at, 1, ""},
+        {"of no size", image.map_at, 0, ""},
+        {"the front footer", 0, 1, ""},
+        {"the header", image.header_at, 2, ""},
+        {"the table", image.table_at, 1, ""},
+        {"its own header", image.map_header_at, 1, ""},
+        {"a block", first, 1, overlaps_areas},
+        {"the last byte of a block", first + 512 + 4095, 1, overlaps_areas},
+        {"all of the file", 0, static_cast<uint32_t>(end / sector), overlaps_areas},
+        {"the footer", end, 1, outside},
+        {"no size at the footer", end, 0, ""},
+        {"cut short by the footer", end - 511, 1, outside},
+        {"past the footer", end + 512, 0, outside},
+        {"2^63", uint64_t{1} << 63, 1, outside},
+        {"2^64 - 1", ~uint64_t{0}, 1, outside},
+        {"sums wrap", ~uint64_t{0} - 510, 1, outside},
+        {"2^32 - 1 sectors", image.map_at, 0xFFFFFFFF, outside},
+    };
+    for (const Lie& lie : lies) {
+        INFO(lie.name);
+        File file = image.file;
+        set_be64(file, image.map_header_at + 8, lie.offset);
+        set_be32(file, image.map_header_at + 16, lie.sectors);
+        CHECK(judged(file).bytes == image.guest.bytes);
+        CHECK(writer_says(file) == lie.what);
+        set_be32(file, image.map_header_at + 20, 0xFFFFFFFF);  // of another version,
+        set_be32(file, image.map_header_at + 24, 0x12345678);  // with a wrong checksum
+        CHECK(writer_says(file) == lie.what);
+        file[image.map_header_at] ^= byte{1};  // no map at all
+        CHECK(writer_says(file) == "");
+    }
+}
+
 TEST_CASE("vhd: what lies past the end of the file is not grown into", "[vhd][hostile][write]") {
     const BuiltVhd& image = plain();
     const uint64_t end = image.footer_at, locator = image.locator_at[0];

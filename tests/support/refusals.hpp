@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
-// Every request for memory fails once.
+// Every request for memory, and every call of a storage, fails once.
 #pragma once
 
 #include <iostream>
 
 #include <vdisk/allocation/failing.hpp>
 #include <vdisk/allocation/heap.hpp>
+#include <vdisk/storage/faulty.hpp>
 
 #include "catch.hpp"
 #include "support/share.hpp"
@@ -18,6 +19,11 @@ using Failing = FailingAllocation<Heap>;
 /// fault, memory or I/O, and who had to bear it.
 inline void tell_faults(std::string_view what, uint64_t count) {
     std::cout << "faults " << what << ": " << count << '\n' << std::flush;
+}
+
+/// What a write that fails leaves, the n-th call of work number `seed`: each in its turn.
+inline Remains remains_of(uint64_t seed, uint64_t n) {
+    return (seed + n / share()) % 2 == 0 ? Remains::torn : Remains::nothing;
 }
 
 /// Whether memory is needed, or only helps: VHDX finds free space without its map of the file.

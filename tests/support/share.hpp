@@ -9,7 +9,8 @@
 namespace vdisk::test {
 
 /// Every how-many-th case is tried: all are, but in runs that are slow and look for something else
-/// (sanitizers, coverage), which set VDISK_SHARE.
+/// (sanitizers, coverage), which set VDISK_SHARE. Work whose every call is tried is of a share of
+/// the seeds, so that such a run has less than a share of a share: what tests then count.
 inline uint64_t share() {
     static const uint64_t every = [] {
         const char* const wanted = std::getenv("VDISK_SHARE");
@@ -18,7 +19,7 @@ inline uint64_t share() {
     return every;
 }
 
-/// How many of `count` random cases are tried: one at least.
+/// How many of `count` random cases are tried: the first, one at least.
 inline uint64_t of_share(uint64_t count) { return (count + share() - 1) / share(); }
 
 /// The first case to be tried, from 0; not the same each time, nor in step with the turns, so that

@@ -14,7 +14,7 @@ namespace vdisk::test {
 class TempDir {
 public:
     TempDir() {
-        std::string name = std::filesystem::temp_directory_path() / "vdisk-test-XXXXXX";
+        std::string name = absolute(std::filesystem::temp_directory_path() / "vdisk-test-XXXXXX");
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
         path_ = name;
     }

@@ -20,7 +20,7 @@ File footer(const VhdSpec& spec, uint64_t header_at) {
     set_be64(f, 16, spec.type == 2 ? ~uint64_t{0} : header_at);
     set_be32(f, 24, 700'000'000);
     put_text(f, 28, spec.creator);
-    set_be32(f, 32, 0x00010000);
+    set_be32(f, 32, spec.creator_version);
     put_text(f, 36, "Wi2k");
     set_be64(f, 40, spec.size);
     set_be64(f, 48, spec.size);
@@ -47,6 +47,25 @@ void put_locators(File& file, const VhdSpec& spec, BuiltVhd& out) {
     }
 }
 
+void put_map(File& file, const VhdSpec& spec, uint64_t entries, BuiltVhd& out) {
+    out.map_header_at = file.size();
+    out.map_at = file.size() + sector;
+    const uint64_t sectors = (entries + 4095) / 4096;
+    file.resize(out.map_at + sectors * sector);
+    for (const VhdBlock& block : spec.blocks) {
+        if (block.claims != Claims::all) continue;
+        file[out.map_at + block.index / 8] |= static_cast<byte>(0x80 >> block.index % 8);
+    }
+    uint32_t sum = 0;
+    for (uint64_t i = out.map_at; i != file.size(); ++i) sum += static_cast<uint32_t>(file[i]);
+    const uint64_t h = out.map_header_at;
+    put_text(file, h, "tdbatmap");
+    set_be64(file, h + 8, out.map_at);
+    set_be32(file, h + 16, sectors);
+    set_be32(file, h + 20, 0x00010002);
+    set_be32(file, h + 24, ~sum);
+}
+
 void put_tables(File& file, const VhdSpec& spec, BuiltVhd& out) {
     const uint64_t block_size = uint64_t{1} << spec.block_bits;
     const uint64_t entries = (spec.size + block_size - 1) / block_size + spec.more_entries;
@@ -64,6 +83,7 @@ void put_tables(File& file, const VhdSpec& spec, BuiltVhd& out) {
     if (spec.table_first) table();
     header();
     if (!spec.table_first) table();
+    if (spec.map) put_map(file, spec, entries, out);
     const uint64_t h = out.header_at;
     put_text(file, h, "cxsparse");
     set_be64(file, h + 8, ~uint64_t{0});

@@ -36,6 +36,8 @@ struct VhdSpec {
     bool short_footer = false;      ///< 511 bytes at the end
     uint8_t id = 1, parent_id = 0;  ///< each of the 16 bytes
     std::string creator = "test";
+    uint32_t creator_version = 0x00010000;
+    bool map = false;  ///< XenServer's, of blocks that claim all, behind the table
     std::array<uint16_t, 3> geometry = {65535, 16, 255};
     std::u16string unicode_name = {};
     std::vector<VhdLocator> locators = {};
@@ -48,6 +50,7 @@ struct BuiltVhd : Built {
     bool has_front = false;
     std::map<uint64_t, uint64_t> bitmap_at = {};  ///< of each block that is allocated
     std::vector<uint64_t> locator_at = {};        ///< where the header describes each
+    uint64_t map_header_at = 0, map_at = 0;       ///< XenServer's map
 };
 
 BuiltVhd build(const VhdSpec& spec);

@@ -60,24 +60,6 @@ void check_mended(const File& damaged, const char* problem, const File& disk) {
     CHECK(VhdReader::open(MemoryStorage(found.after)));
 }
 
-// The image as XenServer's tools made it, with a map of a sector at `offset`.
-File with_map(const File& image, uint64_t offset) {
-    GrowableMemory file(image);
-    for (const uint64_t at : {uint64_t{0}, file.size() - sector}) {
-        auto footer = value_of(load<vhd::Footer>(file, at));
-        footer.creator_application = {'t', 'a', 'p', 0};
-        vhd::seal(footer);
-        REQUIRE(file.write(at, std::as_bytes(std::span(&footer, 1))));
-    }
-    vhd::BatmapHeader map{};
-    map.cookie = vhd::batmap_cookie;
-    map.batmap_offset = offset;
-    map.batmap_size = 1;
-    const uint64_t table = value_of(load<vhd::DynamicHeader>(file, header_at)).table_offset.value();
-    REQUIRE(file.write(table + sector, std::as_bytes(std::span(&map, 1))));
-    return bytes_of(file);
-}
-
 void zero_block(File& disk, uint64_t number) {
     std::fill_n(disk.begin() + static_cast<std::ptrdiff_t>(number * 8 * sector), 8 * sector,
                 byte{0});
@@ -224,32 +206,6 @@ TEST_CASE("vhd: what the guest of a fixed disk wrote at its front is not its hea
         const bool same = bytes_of(memory) == damaged;
         CHECK(same);
     }
-}
-
-TEST_CASE("vhd: XenServer's map is given up where it lies outside", "[vhd][check]") {
-    const File file = with_map(sample(), 1_GiB);
-    const File disk = value_of(read_vhd(sample(), {}));
-    check_mended(file, "vhd: a map ends past the end of the file", disk);
-}
-
-TEST_CASE("vhd: XenServer's map stays where it is sound", "[vhd][check]") {
-    GrowableMemory file(with_map(sample(vhd::Type::differencing), header_at));
-    // Nobody can mend a locator that lies outside.
-    auto header = value_of(load<vhd::DynamicHeader>(file, header_at));
-    header.parent_locators[0].platform_code = vhd::platform::w2ku;
-    header.parent_locators[0].platform_data_length = 2;
-    header.parent_locators[0].platform_data_offset = 1_GiB;
-    vhd::seal(header);
-    REQUIRE(file.write(header_at, std::as_bytes(std::span(&header, 1))));
-    const be32 nowhere(0x7FFFFFFF);
-    REQUIRE(file.write(header.table_offset.value(), std::as_bytes(std::span(&nowhere, 1))));
-    const File before = bytes_of(file);
-    const auto repaired = vhd::repair(file, Repair::all, Heap{});
-    REQUIRE_FALSE(repaired);
-    CHECK(std::string(repaired.error().what) ==
-          "vhd: a parent locator or a map ends past the end of the file");
-    const bool same = bytes_of(file) == before;
-    CHECK(same);
 }
 
 TEST_CASE("vhd: a footer that is not at a whole sector is moved there", "[vhd][check]") {

@@ -2,7 +2,7 @@
 // What the file of an image that is not fixed holds besides its blocks.
 #pragma once
 
-#include <vdisk/format/vhd/layout.hpp>
+#include <vdisk/format/vhd/batmap.hpp>
 
 namespace vdisk::vhd {
 
@@ -11,7 +11,7 @@ struct Areas {
     struct Area {
         uint64_t at = 0, length = 0;
         uint64_t room = 0;  ///< `length`, and what is kept free behind it
-        bool vital = true;  ///< no locator, but what the image cannot do without
+        bool vital = true;  ///< the image cannot do without
         [[nodiscard]] uint64_t end() const { return at + room; }
     };
     /// Front footer, header, table, a map that XenServer keeps, and the parent locators.
@@ -20,12 +20,14 @@ struct Areas {
     /// One that is named reaches past the end of the file: as the file grows, it would be inside,
     /// and in it what somebody wrote to the disk.
     bool outside = false;
+    Batmap map;              ///< XenServer's, if there is one
     uint64_t least_end = 0;  ///< a table of no entries takes no room, but has its place in the file
 
     void add(uint64_t at, uint64_t length) {
         if (length > 0) areas[count++] = {at, length, length, true};
     }
-    void add_locator(uint64_t at, uint64_t length, uint64_t room) {
+    /// A locator, or the map: what yields to a block that lies there.
+    void add_hint(uint64_t at, uint64_t length, uint64_t room) {
         if (length > 0) areas[count++] = {at, length, room, false};
     }
 
@@ -94,54 +96,20 @@ struct Areas {
     }
 };
 
-/// Xen's map of blocks that are full, behind the table. Nobody else needs it.
-struct BatmapHeader {
-    Cookie cookie;  ///< "tdbatmap"
-    be64 batmap_offset;
-    be32 batmap_size;  ///< sectors
-    be32 batmap_version;
-    be32 checksum;
-};
-inline constexpr Cookie batmap_cookie = {'t', 'd', 'b', 'a', 't', 'm', 'a', 'p'};
-
 /// Room of a locator, in bytes, that is believed.
 inline constexpr uint64_t max_locator_room = 65536;
 
 namespace blocks_detail {
 
-/// Whether XenServer's tools made the image: only then there can be that map.
-[[nodiscard]] inline bool may_have_batmap(const Layout& layout) {
-    return std::memcmp(layout.creator_application.data(), "tap", 3) == 0;
-}
-
-/// Where its header stands if there is one.
-[[nodiscard]] inline uint64_t batmap_header_at(const Layout& layout) {
-    const uint64_t table_end = layout.table_at + layout.table_bytes();
-    const uint64_t header_end = layout.header_at + sizeof(DynamicHeader);
-    return table_end < header_end ? header_end : table_end;
-}
-
-/// Whether the file has all of the map.
-[[nodiscard]] inline bool has_map(const Layout& layout, const BatmapHeader& header) {
-    const uint64_t length = uint64_t{header.batmap_size.value()} << sector_bits;
-    return fits(header.batmap_offset.value(), length, layout.data_end);
-}
-
 template <Storage S>
 Status add_batmap(const S& storage, const Layout& layout, Areas& out) {
-    if (!may_have_batmap(layout)) return {};
-    const uint64_t at = batmap_header_at(layout);
-    if (!fits(at, sector_size, layout.data_end)) return {};
-    const auto header = load<BatmapHeader>(storage, at);
-    if (!header) return header.error();
-    if (header->cookie != batmap_cookie) return {};
-    out.add(at, sector_size);
-    if (has_map(layout, *header)) {
-        out.add(header->batmap_offset.value(),
-                uint64_t{header->batmap_size.value()} << sector_bits);
-    } else {
-        out.outside = true;
-    }
+    const auto map = find_batmap(storage, layout);
+    if (!map) return map.error();
+    out.map = *map;
+    if (!map->is_there()) return {};
+    out.add_hint(map->header_at, sector_size, sector_size);
+    if (map->inside) out.add_hint(map->at, map->length, map->length);
+    else out.outside = true;
     return {};
 }
 
@@ -164,7 +132,7 @@ Status add_locators(const S& storage, const Layout& layout, Areas& out) {
         if (room < length || room > max_locator_room || !fits(at, room, layout.data_end)) {
             room = length;
         }
-        out.add_locator(at, length, room);
+        out.add_hint(at, length, room);
     }
     return {};
 }
@@ -183,6 +151,26 @@ Result<Areas> load_areas(const S& storage, const Layout& layout) {
     if (added && layout.has_parent()) added = blocks_detail::add_locators(storage, layout, *out);
     if (!added) out = added.error();
     return out;
+}
+
+/// Clears XenServer's map before a block is unlinked: a bit that is not set claims nothing, and one
+/// that is would be wrong for what later comes to the place. Left alone: what has not the size of a
+/// map, or lies over something else. The blocks of the image have their places to themselves.
+template <WritableStorage S>
+Status clear_batmap(S& storage, const Layout& layout, const Areas& areas) {
+    const Batmap& map = areas.map;
+    constexpr unsigned bits_of_sector = sector_bits + 3;
+    const uint64_t needed = blocks(layout.table_entries, bits_of_sector) << sector_bits;
+    if (!map.inside || map.length > needed || map.cleared) return {};
+    if (areas.room_at(map.at) != map.length) return {};
+    constexpr std::array<byte, sector_size> zeros{};
+    for (uint64_t done = 0; done < map.length; done += sector_size) {
+        if (Status put = storage.write(map.at + done, zeros); !put) return put;
+    }
+    const be32 checksum(~uint32_t{0});
+    const uint64_t at = map.header_at + offsetof(BatmapHeader, checksum);
+    const Status put = storage.write(at, std::as_bytes(std::span(&checksum, 1)));
+    return put ? storage.flush() : put;
 }
 
 }  // namespace vdisk::vhd

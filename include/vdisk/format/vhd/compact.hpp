@@ -55,10 +55,16 @@ private:
                               const auto empty = says_nothing(number, entry);
                               if (!empty) return empty.error();
                               if (!*empty) return {};
+                              if (Status put = forget_full(); !put) return put;
                               map_.remove(entry);
                               ++out_.dropped;
                               return tables_.put_be32(entry_at, unallocated, Stage::root);
                           });
+    }
+
+    // Before the first block goes.
+    Status forget_full() {
+        return out_.dropped == 0 ? clear_batmap(storage_, layout(), image_.areas) : Status{};
     }
 
     // Whether the guest would see the same without the block.

@@ -28,6 +28,7 @@ struct Layout {
     Geometry geometry;
     uint32_t time_stamp = 0;  ///< seconds since the year 2000
     std::array<char, 4> creator_application{};
+    uint32_t creator_version = 0;
     Guid unique_id;
 
     // Not in fixed images.
@@ -110,6 +111,7 @@ inline Status check(const FoundFooter& source, uint64_t file_size, SizeRule rule
                     f.disk_geometry.sectors_per_track};
     out.time_stamp = f.time_stamp.value();
     out.creator_application = f.creator_application;
+    out.creator_version = f.creator_version.value();
     out.unique_id = f.unique_id;
     if (!is_aligned(out.current_size, sector_bits)) {
         return corrupt("vhd: current size is not a multiple of 512",

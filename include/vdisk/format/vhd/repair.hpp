@@ -81,9 +81,11 @@ public:
                 case Fate::copy: return copy(uint64_t{entry} << sector_bits, at);
                 case Fate::drop: break;
             }
+            dropped_ = true;
             return put(at, unallocated);
         });
     }
+    [[nodiscard]] bool dropped() const { return dropped_; }
 
 private:
     enum class Fate : uint8_t { stay, copy, drop };
@@ -98,7 +100,7 @@ private:
         if (image_.areas.check(layout, entry, at)) {
             return map_.meets(entry).number == number ? Fate::stay : Fate::copy;
         }
-        // What the file cuts short, or what a locator lies over, can be saved in another place.
+        // What the file cuts short, or what a hint lies over, can be saved in another place.
         const uint64_t block = uint64_t{entry} << sector_bits;
         const bool has_begin = fits(block, layout.bitmap_bytes(), layout.data_end) &&
                                !image_.areas.overlap_vital(block, layout.stride());
@@ -136,6 +138,7 @@ private:
     const Closed<S, A>& image_;
     BlockMap<A>& map_;
     MutBytes buffer_;
+    bool dropped_ = false;
 };
 
 template <WritableStorage S, Allocation A>
@@ -148,29 +151,30 @@ Status entries(S& storage, A allocation) {
     if (!map) return map.error();
     Buffer<A> buffer(allocation);
     if (auto memory = buffer.reserve(copy_bytes); !memory) return memory.error();
-    return Entries<S, A>(storage, *image, *map, buffer.bytes()).run();
+    Entries<S, A> table(storage, *image, *map, buffer.bytes());
+    if (Status done = table.run(); !done) return done;
+    return table.dropped() ? clear_batmap(storage, image->layout, image->areas) : Status{};
 }
 
-// Xen's map of full blocks, which is a shortcut and no more, is given up where the file does not
-// hold all of it: as the file grows, what comes to lie there would be taken for it.
+// XenServer's map is given up where the file does not hold all of it: as the file grows, what comes
+// to lie there would be taken for it. Where a block lies over its header, that is no header.
 template <WritableStorage S, Allocation A>
 Status drop_batmap(S& storage, A allocation) {
     const auto image = open_closed(storage, std::move(allocation));
     if (!image) return image.error();
     const Layout& layout = image->layout;
-    if (layout.is_fixed() || !blocks_detail::may_have_batmap(layout)) return {};
-    const uint64_t at = blocks_detail::batmap_header_at(layout);
-    if (!fits(at, sizeof(Cookie), layout.data_end)) return {};
-    const auto cookie = load<Cookie>(storage, at);
-    if (!cookie) return cookie.error();
-    if (*cookie != batmap_cookie) return {};
-    if (fits(at, sector_size, layout.data_end)) {
-        const auto header = load<BatmapHeader>(storage, at);
-        if (!header) return header.error();
-        if (blocks_detail::has_map(layout, *header)) return {};
-    }
+    const Batmap& map = image->areas.map;
+    if (!map.is_there() || map.inside) return {};
+    bool met = false;
+    const Status walked =
+        each_block(image->tables, layout, [&](uint32_t, uint32_t entry, uint64_t) -> Status {
+            const uint64_t block = uint64_t{entry} << sector_bits;
+            met = met || overlaps(block, layout.stride(), map.header_at, sector_size);
+            return {};
+        });
+    if (!walked || met) return walked;
     constexpr std::array<byte, sizeof(Cookie)> none{};
-    return put_durable(storage, at, none);
+    return put_durable(storage, map.header_at, none);
 }
 
 // The footer at the end, of an image in which blocks may be cut short.

@@ -104,8 +104,8 @@ public:
             const auto entry = this->tables().be32(this->entry_at(block));
             if (!entry) return entry.error();
             if (*entry == unallocated) continue;
-            const Status put =
-                this->tables().put_be32(this->entry_at(block), unallocated, Stage::link);
+            Status put = forget_full();
+            if (put) put = this->tables().put_be32(this->entry_at(block), unallocated, Stage::link);
             if (!put) return put.error();
         }
         return length;
@@ -115,6 +115,13 @@ public:
 
 private:
     friend Result<Writer>;
+
+    // XenServer's map says nothing of a block that goes.
+    Status forget_full() {
+        if (!batmap::may_be_there(layout())) return {};
+        const auto areas = load_areas(this->file(), layout());
+        return areas ? clear_batmap(storage(), layout(), *areas) : Status(areas.error());
+    }
 
     explicit Writer(Base&& base) : Base(std::move(base)) {}
 
