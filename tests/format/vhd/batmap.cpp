@@ -61,7 +61,10 @@ TEST_CASE("vhd: XenServer's map yields to blocks", "[vhd][batmap]") {
         set_be32(file, image.map_header_at + 16, sectors);
         GrowableMemory memory(file);
         CHECK_FALSE(VhdWriter<Borrowed<GrowableMemory>>::open(Borrowed(memory)));
-        CHECK(has_map(image, mended(image, file)));
+        File without = file;
+        std::fill_n(without.begin() + static_cast<std::ptrdiff_t>(image.map_header_at), 8, byte{0});
+        const bool same = mended(image, file) == without;
+        CHECK(same);
     };
     says(image.bitmap_at.at(0), 1);
     says(image.bitmap_at.at(70) + 512, 8);

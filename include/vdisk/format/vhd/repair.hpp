@@ -156,23 +156,25 @@ Status entries(S& storage, A allocation) {
     return table.dropped() ? clear_batmap(storage, image->layout, image->areas) : Status{};
 }
 
-// XenServer's map is given up where the file does not hold all of it: as the file grows, what comes
-// to lie there would be taken for it. Where a block lies over its header, that is no header.
+// XenServer's map is given up where a block lies in it, and where the file does not hold all of it:
+// as the file grows, what comes to lie there would be taken for it. Where a block lies over its
+// header, that is no header.
 template <WritableStorage S, Allocation A>
 Status drop_batmap(S& storage, A allocation) {
     const auto image = open_closed(storage, std::move(allocation));
     if (!image) return image.error();
     const Layout& layout = image->layout;
     const Batmap& map = image->areas.map;
-    if (!map.is_there() || map.inside) return {};
-    bool met = false;
+    if (!map.is_there()) return {};
+    bool is_wrong = !map.inside, is_header = true;
     const Status walked =
         each_block(image->tables, layout, [&](uint32_t, uint32_t entry, uint64_t) -> Status {
             const uint64_t block = uint64_t{entry} << sector_bits;
-            met = met || overlaps(block, layout.stride(), map.header_at, sector_size);
+            if (overlaps(block, layout.stride(), map.at, map.length)) is_wrong = true;
+            if (overlaps(block, layout.stride(), map.header_at, sector_size)) is_header = false;
             return {};
         });
-    if (!walked || met) return walked;
+    if (!walked || !is_wrong || !is_header) return walked;
     constexpr std::array<byte, sizeof(Cookie)> none{};
     return put_durable(storage, map.header_at, none);
 }
