@@ -151,10 +151,10 @@ def vhd_seeds():
     for creator in b"win ", b"tap\0", b"vpc ":
         yield f"by-{creator[:3].decode()}", Vhd(creator=creator, geometry=(3, 4, 10)).finish()
     yield "saved", Vhd(saved=1).block(1, text(4096)).finish()
-    image = Vhd(creator=b"tap\0")
-    yield "batmap", Vhd(4096, creator=b"tap\0", locators=[(b"\0\0\0\0", (
-        b"tdbatmap" + struct.pack(">QIII", 2560, 1, 0x10002, 0)).ljust(512, b"\0") + bytes(512))]
-        ).finish()
+    map_of_full = (b"tdbatmap" + struct.pack(">QIII", 2560, 1, 0x10002, 2**32 - 1 - 0x20)).ljust(
+        512, b"\0") + b"\x20".ljust(512, b"\0")
+    image = Vhd(creator=b"tap\0", locators=[(b"\0\0\0\0", map_of_full)])
+    yield "batmap", image.block(5, noise(4096), b"\x35").block(2, text(4096)).finish()
     wide = "sub\\b\u00e4se\U0001f4be.vhd"
     paths = [(b"W2ru", ".\\base.vhd".encode("utf-16-le")), (b"W2ku", wide.encode("utf-16-le")),
              (b"MacX", b"file:///a%20b/%C3%A4.vhd"), (b"Wi2r", b"..\\base.vhd"),

@@ -14,8 +14,9 @@ def sealed(data, field):
 
 def footer(kind, size, header=512, ident=1, creator=b"seed", geometry=(65535, 16, 255), saved=0):
     offset = FREE << 32 | FREE if kind == 2 else header
+    version = 0x10003 if creator == b"tap\0" else 0x10000  # of tools that keep a map
     head = struct.pack(">8sIIQI4sI4sQQHBBII16sB", b"conectix", 2, 0x10000, offset, 1, creator,
-                       0x10000, b"Wi2k", size, size, *geometry, kind, 0, bytes([ident]) * 16, saved)
+                       version, b"Wi2k", size, size, *geometry, kind, 0, bytes([ident]) * 16, saved)
     return sealed(head.ljust(512, b"\0"), 64)
 
 
