@@ -59,7 +59,7 @@ TEST_CASE("vhd: an I/O error at any call of any work loses nothing that was flus
           "[vhd][write][fault]") {
     uint64_t faults = 0;
     for (const VhdCutKind& kind : vhd_cut_kinds()) {
-        for (uint64_t seed = 1; seed <= of_share(4); ++seed) {
+        for (uint64_t seed = 1; seed <= 4; ++seed) {
             ImageCutWork work = make_cut(kind, seed);
             work.ops = without_reopening(work.ops);
             bool fired = true;
@@ -81,13 +81,13 @@ TEST_CASE("vhd: an I/O error at any call of any work loses nothing that was flus
         }
     }
     tell_faults("I/O, vhd writer", faults);
-    CHECK(faults > 500 / (share() * share()));
+    CHECK(faults > 500 / share());
 }
 
 TEST_CASE("vhd: a full disk loses nothing that was flushed", "[vhd][write][fault]") {
     uint64_t full = 0;
     for (const VhdCutKind& kind : vhd_cut_kinds()) {
-        for (uint64_t seed = 1; seed <= of_share(4); ++seed) {
+        for (uint64_t seed = 1; seed <= 4; ++seed) {
             ImageCutWork work = make_cut(kind, seed);
             work.ops = without_reopening(work.ops);
             bool failed = true;
@@ -108,7 +108,7 @@ TEST_CASE("vhd: a full disk loses nothing that was flushed", "[vhd][write][fault
         }
     }
     std::cout << "vhd writer: " << full << " times full\n";
-    CHECK(full > 300 / (share() * share()));
+    CHECK(full > 300 / share());
 }
 
 TEST_CASE("vhd: a block that finds no room leaves the file as it was", "[vhd][write][fault]") {
