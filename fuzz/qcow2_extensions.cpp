@@ -5,30 +5,14 @@
 #include <vdisk/format/qcow2/bitmap.hpp>
 #include <vdisk/format/qcow2/format.hpp>
 
+#include "qcow2_header.hpp"
 #include "sheet.hpp"
 #include "support.hpp"
 
 using namespace vdisk;
 
-static qcow2::Header good_header(bool data_file) {
-    qcow2::Header h{};
-    h.magic = qcow2::magic;
-    h.version = 3;
-    h.cluster_bits = 12;
-    h.size = 1_MiB;
-    h.l1_size = 1;
-    h.l1_table_offset = 4096;
-    h.refcount_table_offset = 8192;
-    h.refcount_table_clusters = 1;
-    h.refcount_order = 4;
-    h.header_length = sizeof h;
-    h.incompatible_features = data_file ? qcow2::incompatible::data_file : 0;
-    h.autoclear_features = qcow2::autoclear::bitmaps;
-    return h;
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    const auto header = good_header(size % 2 != 0);
+    const auto header = fuzz::good_header(size % 2 != 0);
     std::vector<byte> file(sizeof header + size + 3 * 4096);
     std::memcpy(file.data(), &header, sizeof header);
     if (size != 0) std::memcpy(&file[sizeof header], data, size);

@@ -1,20 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 // Fuzz target: the log of a VHDX file alone. Read without replaying it, the file must be what the
 // replay makes of it.
-#include <vdisk/storage/borrowed.hpp>
-
-#include "vhdx.hpp"
+#include "vhdx_log.hpp"
 
 using namespace vdisk;
-
-static void compare(fuzz::Sheet& file, const vhdx::Overlaid<MemoryStorage>& seen, uint64_t at) {
-    if (at < vhdx::region_table_places[0] || at >= file.size()) return;  // the headers are new
-    std::array<byte, fuzz::Sheet::page> left{}, right{};
-    const size_t length = std::min<uint64_t>(left.size(), file.size() - at);
-    fuzz::require(file.read(at, MutBytes(left).first(length)) &&
-                      seen.read(at, MutBytes(right).first(length)) && left == right,
-                  "the replay writes other bytes than are read");
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static fuzz::Sheet before;
@@ -39,10 +28,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!read || !replayed) return 0;
     const auto seen = overlay.over(MemoryStorage(before.bytes()));
     fuzz::require(seen.size() == file.size(), "the replay makes a file of another length");
-    file.each_written([&](uint64_t at) { compare(file, seen, at); });
+    file.each_written([&](uint64_t at) { fuzz::compare(file, seen, at); });
     return int(!vhdx::each_update(before, *log, *active, [&](const vhdx::Update& update) {
-        compare(file, seen, update.at);
+        fuzz::compare(file, seen, update.at);
         return Status{};
     }));
-    return 0;
 }
