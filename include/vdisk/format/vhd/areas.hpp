@@ -11,7 +11,7 @@ struct Areas {
     struct Area {
         uint64_t at = 0, length = 0;
         uint64_t room = 0;  ///< `length`, and what is kept free behind it
-        bool vital = true;  ///< the image cannot do without
+        bool vital = true;  ///< what the image cannot do without
         [[nodiscard]] uint64_t end() const { return at + room; }
     };
     /// Front footer, header, table, a map that XenServer keeps, and the parent locators.
