@@ -18,12 +18,14 @@ inline std::vector<byte> noise(size_t size, uint32_t seed = 1) {
     return bytes;
 }
 
-/// Noise twice: the only matches reach 30 KiB back, which a window of 12 bits cannot hold.
-inline std::vector<byte> far_matches() {
-    std::vector<byte> bytes = noise(30000);
-    bytes.insert(bytes.end(), bytes.begin(), bytes.begin() + 30000);
-    return bytes;
+/// `a`, then `b`.
+inline std::vector<byte> joined(std::vector<byte> a, Bytes b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
 }
+
+/// Noise twice: the only matches reach 30 KiB back, which a window of 12 bits cannot hold.
+inline std::vector<byte> far_matches() { return joined(noise(30000), noise(30000)); }
 
 /// `size` bytes that compress well.
 inline std::vector<byte> prose(size_t size) {
@@ -34,12 +36,6 @@ inline std::vector<byte> prose(size_t size) {
             static_cast<byte>(static_cast<unsigned char>(words[i % words.size()]) ^ (i >> 10));
     }
     return bytes;
-}
-
-/// `a`, then `b`.
-inline std::vector<byte> joined(std::vector<byte> a, Bytes b) {
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
 }
 
 }  // namespace vdisk::test
